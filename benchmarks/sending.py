@@ -190,7 +190,7 @@ def send_campaign(
     variables = {**os.environ, **environment, "MAILSHOT_CONNECTIONS": str(connections)}
     variables["PYTHONPATH"] = str(processes.ROOT)
     news_campaign.launch(MAILSHOT, folder, variables)
-    command = [sys.executable, "-m", "workers.send"]
+    command = [sys.executable, "-m", "mailshot", "worker", "--processes", "1"]
     started = [subprocess.Popen(command, cwd=folder, env=variables) for _ in range(workers)]
     store = Store.open(url)
     try:

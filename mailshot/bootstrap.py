@@ -89,6 +89,7 @@ class App:
         settings = self.settings
         return SendSettings(
             store=self.store,
+            ledger=self.store.with_generic_plans(),
             server=self.server,
             keys=self.keys,
             base_url=settings.base_url,

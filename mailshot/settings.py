@@ -105,7 +105,7 @@ class Settings(BaseModel):
     log_format: str = Field("text", description="text, or json: one JSON object a line.")
     inbox_smtp_port: int = Field(1025, ge=1, le=65535, description="SMTP port of the local mail catcher.")
     inbox_web_port: int = Field(8025, ge=1, le=65535, description="Web port of the local mail catcher.")
-    connections: int = Field(20, ge=1, le=200, description="SMTP connections per worker.")
+    connections: int = Field(20, ge=1, le=200, description="SMTP connections of each worker process.")
     lease: float = Field(30.0, ge=1, description="Seconds after which an unrenewed claim on a delivery expires.")
     dot_timeout: float = Field(600.0, ge=60, description="Seconds to wait for the reply to the final dot (RFC 5321).")
     batch: int = Field(2000, ge=1, description="Deliveries processed per queue message.")

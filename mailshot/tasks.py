@@ -160,10 +160,12 @@ def work_until(app: App, threads: int, stop: threading.Event) -> None:
     # In a thread of its own: a server that hangs must not keep the worker from checking the ledger.
     links = threading.Thread(target=_send_requested_mails_until, args=(app, stop), name="links")
     links.start()
+    # With one thread, which is idle here, a run that is being sent is that of another process, to be helped.
+    shared = threads == 1 or not app.settings.embedded
     try:
         # Doorbells may be lost, so check the ledger regularly.
         while not stop.is_set():
-            for run_id in _runs_with_due_mail(app, watch) if pool.idle else []:
+            for run_id in _runs_with_due_mail(app, watch, shared) if pool.idle else []:
                 if not app.doorbell.ring(run_id):
                     pool.send_batch(app, run_id, stop)
             stop.wait(min(LEDGER_POLL_SECONDS, app.settings.lease / 2))
@@ -183,7 +185,7 @@ def tick_until(app: App, stop: threading.Event) -> None:
     rounds = _ClockRounds(app)
     with clock.measured():
         while not stop.wait(CLOCK_SECONDS):
-            now = datetime.now(UTC)
+            now = app.store.now()
             try:
                 if _is_clock(app, holder, now):
                     rounds.check(now)
@@ -212,6 +214,7 @@ class _ClockRounds:
             app.doorbell.ring(run_id)
         if now - self._checked_at >= timedelta(seconds=LEDGER_POLL_SECONDS):
             self._checked_at = now
+            app.store.set_clock()
             for run_id in pipeline.runs_with_due_mail(app.store, now):
                 app.doorbell.ring(run_id)
             conversions.make_conversions(app.store, CONVERSION_TRANSACTIONS)
@@ -282,10 +285,10 @@ def _send_batch(app: App, run_id: int, stop: threading.Event) -> None:
             log.error("run %s: %s", run_id, error)
 
 
-def _runs_with_due_mail(app: App, watch: BusyWatch) -> list[int]:
+def _runs_with_due_mail(app: App, watch: BusyWatch, shared: bool) -> list[int]:
     try:
-        # Workers that share a Redis share the rate, so they may share a run.
-        run_ids = pipeline.runs_with_due_mail(app.store, datetime.now(UTC), shared=not app.settings.embedded)
+        app.store.set_clock()
+        run_ids = pipeline.runs_with_due_mail(app.store, app.store.now(), shared)
         watch.free()
         return run_ids
     except Busy as error:

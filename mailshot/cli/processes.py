@@ -6,6 +6,7 @@ Ctrl-C or SIGTERM shuts each down gracefully.
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,17 +95,36 @@ def web() -> None:
     web_server.serve_app(site, app.settings.web_host, app.settings.web_port, app.settings.proxies)
 
 
-def worker(threads: Threads = 1) -> None:
+def worker(
+    threads: Threads = 1,
+    processes: Annotated[
+        int | None,
+        typer.Option(help="Processes, each with its own connections. Default: one per core; on SQLite 1.", min=1),
+    ] = None,
+) -> None:
     """Run a worker, which renders and sends mails. Start as many as you need."""
+    app = context.app()
+    signing, number = _signing(app), processes or (1 if app.store.sqlite else os.cpu_count() or 1)
+    with signals.stopping() as stop:
+        each = f" in each of {number} processes" if number > 1 else ""
+        output.print_text(f"Worker with {app.settings.connections} connections to {app.server}{each}{signing}.")
+        if number == 1:
+            work(stop, threads)
+            return
+        children = child_processes.ChildProcesses("worker", number, work, threads)
+        children.start()
+        stop.wait()
+        children.stop()
+
+
+def work(stop: threading.Event, threads: int) -> None:
+    """Be a worker until `stop` is set."""
     from mailshot import tasks
 
     app = context.app()
-    signing = _signing(app)
-    with signals.stopping() as stop:
-        output.print_text(f"Worker with {app.settings.connections} connections to {app.server}{signing}.")
-        _serve_metrics(app, metrics.WORKER)
-        freeze_startup_objects()
-        tasks.work_until(app, threads, stop)
+    _serve_metrics(app, metrics.WORKER)
+    freeze_startup_objects()
+    tasks.work_until(app, threads, stop)
 
 
 def clock() -> None:

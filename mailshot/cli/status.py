@@ -69,6 +69,7 @@ def _runs(store: Store, every: bool) -> tuple[list[dict[str, Any]], int]:
     """Return the runs to show, and how many others there are."""
     from mailshot.store import ledger_queries, runs
 
+    store.set_clock()
     with store.read() as connection:
         known = [run for run in runs.runs_in(connection) if run.state is not RunState.past]
         chosen = [run for run in known if every or _recent(run)]
@@ -79,7 +80,7 @@ def _runs(store: Store, every: bool) -> tuple[list[dict[str, Any]], int]:
                 {"run": run.id, "campaign": run.campaign, "state": run.state,
                  "launched_at": run.launched_at, "finished_at": run.finished_at, "deliveries": counts,
                  "under_way": ledger_queries.in_progress(counts),
-                 "progress": _progress(connection, run, counts, context.now())}
+                 "progress": _progress(connection, run, counts, store.now())}
             )  # fmt: skip
     return shown_runs, len(known) - len(chosen)
 

@@ -22,10 +22,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
-from mailshot import metrics
+from mailshot import failpoints, metrics
 from mailshot.errors import MailshotError
 from mailshot.states import DeliveryState, Suspicion
 from mailshot.store import feedback, suppression, worker_ledger
@@ -71,7 +71,7 @@ class LedgerWriter:
         self._held: set[int] = set()
         self._wake = asyncio.Event()
         self._closing = False
-        self._renewed_at = datetime.now(UTC)
+        self._renewed_at = self._store.now()
         self.broken = False
         self._task = asyncio.create_task(self._run())
 
@@ -88,10 +88,13 @@ class LedgerWriter:
         """
 
         def take(connection: Connection) -> list[Claimed]:
-            now = datetime.now(UTC)
-            return worker_ledger.claim(connection, self._run_id, self._token, now, now + self._lease, most)
+            now = self._store.now()
+            rows = worker_ledger.claim(connection, self._run_id, self._token, now, now + self._lease, most)
+            failpoints.reach("before-claim-commit")
+            return rows
 
         claimed = [row for row in await self._write(take) or [] if row.customer_id not in self._held]
+        failpoints.reach("after-claim-commit")
         self._held.update(row.customer_id for row in claimed)
         return claimed
 
@@ -150,7 +153,7 @@ class LedgerWriter:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self._lease.total_seconds() / 3)
                 self._wake.clear()
-                if self._intents or self._outcomes or self._is_renewal_due(datetime.now(UTC)):
+                if self._intents or self._outcomes or self._is_renewal_due(self._store.now()):
                     await self._round()
         finally:
             # Whatever the error, no connection may wait for a result that never comes.
@@ -180,14 +183,16 @@ class LedgerWriter:
         began = time.perf_counter()
         with self._store.write() as connection:
             self._take(intents, outcomes)
-            now = datetime.now(UTC)
+            now = self._store.now()
             self._commit_outcomes(connection, outcomes, now)
             allowed = self._commit_intents(connection, intents, now) if intents else set()
             if self._is_renewal_due(now):
                 worker_ledger.renew(connection, self._run_id, self._token, now + self._lease)
                 self._renewed_at = now
             written = time.perf_counter()
+            _reach("before", intents, outcomes)
         ended = time.perf_counter()
+        _reach("after", intents, outcomes)
         metrics.ROUND_SECONDS.observe(ended - began)
         metrics.COMMIT_SECONDS.observe(ended - written)
         metrics.ROUND_MAILS.observe(max(len(intents), len(outcomes)))
@@ -230,7 +235,7 @@ class LedgerWriter:
         _deny(intents)
         undone = [Settled(intent.customer_id, DeliveryState.pending) for intent in intents]
         self._outcomes.extendleft(reversed([*outcomes, *undone]))
-        if self._closing and datetime.now(UTC) - self._renewed_at > timedelta(seconds=GIVE_UP_SECONDS):
+        if self._closing and self._store.now() - self._renewed_at > timedelta(seconds=GIVE_UP_SECONDS):
             # The leases end by themselves; deliveries in doubt are shown as unconfirmed then.
             self._outcomes.clear()
         await asyncio.sleep(RETRY_SECONDS)
@@ -244,6 +249,14 @@ class LedgerWriter:
     def _unclaim(self) -> None:
         with self._store.write() as connection:
             worker_ledger.unclaim(connection, self._run_id, self._token)
+
+
+def _reach(when: str, intents: list[Intent], outcomes: list[Settled]) -> None:
+    """Pass the failpoints of a commit, by what it has."""
+    if intents:
+        failpoints.reach(f"{when}-intent-commit")
+    if outcomes:
+        failpoints.reach(f"{when}-outcome-commit")
 
 
 def _deny(intents: Iterable[Intent]) -> None:

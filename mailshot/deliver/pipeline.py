@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import datetime
 
 from mailshot import logs, metrics
 from mailshot.deliver import frozen_run, outcome, rate_limit
@@ -40,8 +40,10 @@ def send_batch(settings: SendSettings, run_id: int, most: int, stop: threading.E
     Raises SettingsError when the key is missing that the run's sender signs with; then nothing is sent.
     Several workers may do this for one run at the same time. Setting `stop` ends the batch after the mails in progress.
     """
+    for store in (settings.store, settings.ledger):
+        store.set_clock()
     with settings.store.write() as connection:
-        ledger.recover(connection, datetime.now(UTC))
+        ledger.recover(connection, settings.store.now())
     run = frozen_run.load_running(settings.store, run_id)
     if run is None or stop.is_set():
         return False
@@ -49,7 +51,7 @@ def send_batch(settings: SendSettings, run_id: int, most: int, stop: threading.E
     settings.dkim_keys.find(run.mailing.sender.get("sign"))
     unhindered = asyncio.run(_send_over_connections(settings, run, most, stop))
     with settings.store.write() as connection:
-        now = datetime.now(UTC)
+        now = settings.store.now()
         ledger.finish_runs(connection, now)
         return unhindered and not stop.is_set() and ledger_queries.has_due_rows(connection, run_id, now)
 
@@ -73,7 +75,7 @@ def runs_with_due_mail(store: Store, now: datetime, shared: bool = False) -> lis
 
 async def _send_over_connections(settings: SendSettings, run: FrozenRun, most: int, stop: threading.Event) -> bool:
     """Send a batch; return False when the server or the ledger failed, so that going on at once would fail again."""
-    writer = LedgerWriter(settings.store, run.row, run.gates, secrets.randbits(62), settings.lease)
+    writer = LedgerWriter(settings.ledger, run.row, run.gates, secrets.randbits(62), settings.lease)
     composer = Composer(settings, run, writer, most, stop)
     sender_address = str(run.mailing.sender["address"])
     limiter = rate_limit.limiter(run.row.campaign, sender_address, run.rate, settings.redis, settings.store)
@@ -194,7 +196,7 @@ class _Sender:
             self._count_sender_fault(outcome.reply)
         elif outcome.status is Status.accepted:
             self.sender_faults = 0
-        self.writer.settle(_settled(mail, outcome, self.run, datetime.now(UTC)))
+        self.writer.settle(_settled(mail, outcome, self.run, self.settings.store.now()))
 
     def _return_unsent(self, mail: Prepared, error: Unavailable) -> None:
         """Give back the row of a mail for which no connection could be opened; without any connection, stop."""

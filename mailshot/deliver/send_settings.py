@@ -28,6 +28,8 @@ class SendSettings:
     """What every batch of this process has in common."""
 
     store: Store
+    #: The same database, for the statements of each round (see `Store.with_generic_plans`).
+    ledger: Store
     server: Server
     keys: KeyRing
     #: Address of the customer site, without a slash at its end; tracking and unsubscribe links begin with it.

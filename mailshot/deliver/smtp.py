@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
+from mailshot import failpoints
 from mailshot.deliver import pipelining
 from mailshot.deliver.outcome import Outcome, Phase, classify_reply, connection_lost
 from mailshot.deliver.smtp_replies import SmtpReplies
@@ -152,12 +153,14 @@ class Connection:
                 if not grouped:
                     self._replies.write(command, 1)
                 code, text = await self._replies.read(self._patience(timeout, phase, grouped, followed))
+                failpoints.reach(f"after-{phase}")
                 if code != 354 if phase is Phase.data else code >= 300:
                     return await self._refused(classify_reply(phase, code, text), grouped, followed)
             self._succeeded(grouped, followed)
             phase = Phase.body
             self._replies.write(stuffed(mail.data), 0)
             await self._replies.drain(self._timeouts.block)
+            failpoints.reach("after-body")
         except TRANSPORT_ERRORS as error:
             self.drop()
             return self._broken(connection_lost(phase, str(error) or type(error).__name__), grouped, followed)
@@ -178,7 +181,9 @@ class Connection:
                 self._replies.write(b".\r\n" + self._envelope(following), 4)
             else:
                 self._replies.write(b".\r\n", 1)
+            failpoints.reach("after-dot")
             code, text = await self._replies.read(self._timeouts.dot)
+            failpoints.reach("after-reply")
         except TRANSPORT_ERRORS as error:
             self.drop()
             return connection_lost(Phase.dot, str(error) or type(error).__name__)

@@ -13,6 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._turn = self._writer_turn() if self.sqlite else None
+        self._clock_offset = timedelta(0)
         # At exit at the latest: closing the last connection is what removes SQLite's log (-wal and -shm).
         weakref.finalize(self, engine.dispose)
 
@@ -79,6 +81,31 @@ class Store:
     def memory(cls) -> Store:
         """Open an empty database in memory, which is gone when it is closed."""
         return cls(_prepared("sqlite://", poolclass=StaticPool))
+
+    def with_generic_plans(self) -> Store:
+        """Return a store for a few statements that are run again and again, on the same database.
+
+        Its PostgreSQL plans each of them once. The check at the dot takes 5 ms to plan and 1.5 ms to run for 20 mails,
+        and PostgreSQL would plan it anew for each round, because it expects a little from knowing the values.
+        """
+        if self.sqlite:
+            return self
+        options = {"options": "-c plan_cache_mode=force_generic_plan"}
+        return Store(create_engine(self.engine.url, connect_args=options, hide_parameters=True, pool_pre_ping=True))
+
+    def now(self) -> datetime:
+        """Return the present moment in UTC on the clock of the database, which all hosts share: for leases."""
+        return datetime.now(UTC) + self._clock_offset
+
+    def set_clock(self) -> None:
+        """Find out how far the clock of the database is from that of this host. Raises Unavailable."""
+        if self.sqlite:  # the file is on this host
+            return
+        with self.read() as connection:
+            before = datetime.now(UTC)
+            there: datetime = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+            after = datetime.now(UTC)
+        self._clock_offset = there - (before + (after - before) / 2)
 
     @property
     def sqlite(self) -> bool:

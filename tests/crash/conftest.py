@@ -47,7 +47,7 @@ def lay(request: pytest.FixtureRequest, store: Store, sink: processes.Sink, tmp_
     def make(customers: int, more: str = "", **variables: str) -> AbstractContextManager[Siege]:
         shop = Shop.open(store, tmp_path / "shop", customers)
         if not store.sqlite:
-            variables["MAILSHOT_REDIS"] = request.getfixturevalue("redis_url")
+            variables.setdefault("MAILSHOT_REDIS", request.getfixturevalue("redis_url"))
         return siege.siege(shop, sink, tmp_path, 1 if store.sqlite else 2, more, **variables)
 
     return make

@@ -1,4 +1,4 @@
-"""`mailshot up` sends in a child process: kills of either, and a graceful stop."""
+"""`mailshot up` and `mailshot worker` send in child processes: kills, and a graceful stop."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ CUSTOMERS = 800
 
 
 @contextmanager
-def _up(store: Store, folder: Path) -> Iterator[tuple[Siege, subprocess.Popen[str]]]:
-    """Give a launched run and a running `mailshot up`."""
+def _up(store: Store, folder: Path, *command: str) -> Iterator[tuple[Siege, subprocess.Popen[str]]]:
+    """Give a launched run and a running `mailshot up`, or another command."""
     with processes.sink(folder, "--delay", "0.02") as sink:
         shop = Shop.open(store, folder / "shop", CUSTOMERS)
         environment = shop.environment(
@@ -28,7 +28,7 @@ def _up(store: Store, folder: Path) -> Iterator[tuple[Siege, subprocess.Popen[st
         )
         laid = Siege(shop, sink, shop.launch(shop.campaign()), environment, folder)
         with (folder / "up.log").open("w") as log:
-            up = processes.start([sys.executable, "-m", "mailshot", "up"], environment, stderr=log)
+            up = processes.start([sys.executable, "-m", "mailshot", *(command or ("up",))], environment, stderr=log)
         try:
             yield laid, up
         finally:
@@ -84,3 +84,17 @@ def test_sigterm_ends_both_and_leaves_nothing_in_doubt(store: Store, tmp_path: P
         assert _has_ended(child)
         assert laid.state("dotting") == laid.state("claimed") == laid.state("unconfirmed") == 0
         assert laid.toll().twice == 0
+
+
+def test_processes_of_one_worker_share_a_run_without_redis(store: Store, tmp_path: Path) -> None:
+    with _up(store, tmp_path, "worker", "--processes", "2") as (laid, worker):
+        processes.until(laid.finished, 120, "the run is finished")
+        assert len(_children(worker)) == 2
+        assert processes.end(worker, signal.SIGTERM) == 0
+        toll = laid.toll()
+        statement = f"SELECT count(DISTINCT token) FROM delivery WHERE run_id = {laid.run_id}"
+        with store.read() as connection:
+            senders = connection.exec_driver_sql(statement).scalar_one()
+    assert toll.states == {"sent": CUSTOMERS}
+    assert toll.lost == toll.twice == toll.unknown == 0
+    assert senders >= 2

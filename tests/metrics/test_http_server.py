@@ -145,3 +145,15 @@ def test_a_standby_shows_no_clock_until_it_is_one(
     processes.end(started[0])
     processes.until(lambda: due in scraping.scrape(places[1] + CLOCK).samples, 60, "the standby is the clock")
     assert lag in scraping.scrape(places[1] + CLOCK).samples
+
+
+def test_each_process_of_a_worker_has_a_port(
+    postgres_store: Store, tmp_path: Path, first: int, started: list[subprocess.Popen[str]]
+) -> None:
+    shop = Shop.open(postgres_store, tmp_path / "shop", 1)
+    command = [sys.executable, "-m", "mailshot", "worker", "--processes", "2"]
+    environment = shop.environment(MAILSHOT_METRICS=str(first))
+    started.append(processes.start(command, environment, stdout=subprocess.DEVNULL))
+    for place in range(2):
+        _until_served(first + WORKER + place, "worker")
+    assert processes.end(started[0], signal.SIGTERM) == 0

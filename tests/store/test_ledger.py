@@ -15,7 +15,7 @@ from mailshot.states import DeliveryState, FeedbackClass, FeedbackKind, RunState
 from mailshot.store import consent, dialect, feedback, ledger, ledger_queries, runs, suppression, tables, worker_ledger
 from mailshot.store.engine import Store
 from mailshot.store.feedback import FeedbackEvent
-from mailshot.store.worker_ledger import Settled
+from mailshot.store.worker_ledger import DotRequest, Settled
 from tests.support import project
 from tests.support.ledger_rows import (
     GATES,
@@ -31,7 +31,7 @@ from tests.support.ledger_rows import (
     settle,
     states,
 )
-from tests.support.query_plans import steps
+from tests.support.query_plans import nodes, steps
 
 S = DeliveryState
 
@@ -322,3 +322,22 @@ def test_a_row_whose_mail_crashed_two_workers_is_proven(store: Store) -> None:
     assert apply(store, worker_ledger.set_suspicion, run_id, 9, ann, Suspicion.writing_again)
     apply(store, ledger.recover, NOW + LEASE * 6)
     assert suspicions(store, run_id)[ann] == Suspicion.proven
+
+
+def test_postgres_reads_no_whole_run_for_the_check_at_the_dot(postgres_url: str) -> None:
+    """Without statistics of a run that was just launched, it would read the run's rows for each mail."""
+    store = Store.open(postgres_url)
+    people = customers(store, 5000)
+    begin(store, people)
+    with store.write() as connection:
+        connection.exec_driver_sql("ANALYZE")
+    run_id = begin(store, people)
+    claimed = claim(store, run_id, 7, most=20)
+    with nodes(store) as plan, store.engine.connect() as connection:
+        # Undone, so that the rows are still claimed when the statement is explained.
+        worker_ledger.commit_intent(connection, DotRequest(run_id, 7, dict.fromkeys(claimed, 0), GATES, NOW, NOW))
+        connection.rollback()
+    reads = [node["Actual Rows"] for node in plan if node.get("Alias") == "other"]
+    assert reads
+    assert max(reads) <= 5
+    store.close()

@@ -95,7 +95,7 @@ def sink(folder: Path, *options: str) -> Iterator[Sink]:
 def worker(environment: Mapping[str, str], log: Path) -> subprocess.Popen[str]:
     """Start a process that sends."""
     with log.open("a") as file:
-        return start([sys.executable, "-m", "workers.send"], environment, stderr=file)
+        return start([sys.executable, "-m", "mailshot", "worker", "--processes", "1"], environment, stderr=file)
 
 
 class Redis:

@@ -1,6 +1,7 @@
 """The named points at which a worker can be told to kill itself, and whether this build of Mailshot has them.
 
-A worker that is started with MAILSHOT_FAILPOINT=NAME:COUNT sends itself SIGKILL at the COUNT-th passing of that point.
+A worker that is started with MAILSHOT_TEST_FAILPOINT=NAME:COUNT sends itself SIGKILL when it passes that point the
+COUNT-th time.
 A build that can do so says so by `mailshot.failpoints.NAMES`.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-VARIABLE = "MAILSHOT_FAILPOINT"
+VARIABLE = "MAILSHOT_TEST_FAILPOINT"
 NAMES = (
     "before-claim-commit",
     "after-claim-commit",
