@@ -27,6 +27,8 @@ _WEBHOOK = "webhook_"
 #: Begins the variables that hold the addresses of relays, one for each relay.
 RELAY = "MAILSHOT_RELAY_"
 _RELAY_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
+#: A host or an IPv6 address in brackets, and a port.
+_METRICS = re.compile(r"(?:(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):)?[1-9]\d{0,4}", re.ASCII)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _NUMBERS = ("web_port", "inbox_smtp_port", "inbox_web_port", "connections", "lease", "dot_timeout", "batch",
             "signup_per_address", "signup_per_client", "signup_per_hour", "signup_days", "signup_seconds")  # fmt: skip
@@ -39,6 +41,7 @@ EXAMPLES = {
     "address_key": "32 or more hexadecimal digits, never changed afterwards",
     "base_url": "https://news.example.com",
     "trusted_proxies": "127.0.0.1, 10.0.0.0/8",
+    "metrics": "127.0.0.1:9464",
 }
 #: Characters that must be escaped in a user name or password, and a % that begins no escape.
 _UNESCAPED = re.compile(r"[#/?\[\]\\\s@]|%(?![0-9A-Fa-f]{2})")
@@ -101,6 +104,12 @@ class Settings(BaseModel):
         "",
         description="Addresses of reverse proxies whose X-Forwarded-For is trusted, separated by commas; empty: none.",
     )
+    metrics: str = Field(
+        "",
+        description="Address and port for Prometheus, such as 127.0.0.1:9464; empty: none. Each process has its own "
+        "port, counted from this one.",
+    )
+    log_format: str = Field("text", description="text, or json: one JSON object a line.")
     inbox_smtp_port: int = Field(1025, ge=1, le=65535, description="SMTP port of the local mail catcher.")
     inbox_web_port: int = Field(8025, ge=1, le=65535, description="Web port of the local mail catcher.")
     connections: int = Field(20, ge=1, le=200, description="SMTP connections of each worker process.")
@@ -182,6 +191,26 @@ class Settings(BaseModel):
         if value not in ("auto", "required", "never"):
             raise ValueError("must be auto, required or never")
         return value
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics(cls, value: str) -> str:
+        if value and not (_METRICS.fullmatch(value.strip()) and int(value.rpartition(":")[2]) <= 65535):
+            raise ValueError("must be an address and a port, or a port alone")
+        return value.strip()
+
+    @field_validator("log_format")
+    @classmethod
+    def _log_format(cls, value: str) -> str:
+        if value not in ("text", "json"):
+            raise ValueError("must be text or json")
+        return value
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """Where metrics are served, as host and first port; None: nowhere. A port alone is one of 127.0.0.1."""
+        host, _, port = self.metrics.rpartition(":")
+        return (host.strip("[]") or "127.0.0.1", int(port)) if port else None
 
     @property
     def proxies(self) -> list[str]:

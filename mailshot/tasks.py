@@ -12,13 +12,14 @@ import secrets
 import socket
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import dramatiq
 
+from mailshot import logs, metrics
 from mailshot.bootstrap import App
 from mailshot.campaign import conversions, schedules
 from mailshot.deliver import address_mails, confirmations, pipeline, requested_mails, sign_up_mails
@@ -29,11 +30,13 @@ from mailshot.feedback import incoming_mail
 from mailshot.intake import receiver
 from mailshot.intake.mailbox_address import MailboxAddress
 from mailshot.intake.receiver import MailHandlers
-from mailshot.store import address_changes, erasures, leases, scrubbing, sign_ups, staging
+from mailshot.store import address_changes, erasures, leases, ledger_queries, scrubbing, sign_ups, staging
 
 log = logging.getLogger(__name__)
 #: Between two rounds of the clock.
 CLOCK_SECONDS = 1.0
+#: Between two counts of the due mails for the metrics: a million rows take a tenth of a second.
+DUE_SECONDS = 15.0
 #: For Dramatiq's threads to end.
 STOP_TIMEOUT_MS = 3_000
 #: Between two checks of the ledger for due mail: the most that a lost doorbell can cost.
@@ -101,6 +104,45 @@ class BusyWatch:
             log.error("%s has waited for %.0f minutes: %s", self._process, (now - self._since) / 60, error)
 
 
+class ClockWatch:
+    """What the metrics show of the clock: how late it is, and how much mail is due."""
+
+    def __init__(self, counts_due: bool) -> None:
+        """`counts_due`: whether anything reads the number of due mails, which is a query."""
+        self._counts_due = counts_due
+        self._checked_at: float | None = None
+        self._counted_at = -DUE_SECONDS
+        self._due: int | None = None
+
+    def checked(self, app: App, now: datetime) -> None:
+        """Note that the clock has checked all that is due."""
+        self._checked_at = time.monotonic()
+        if self._counts_due and self._checked_at - self._counted_at >= DUE_SECONDS:
+            self._counted_at = self._checked_at
+            with app.store.read() as connection:
+                self._due = ledger_queries.count_due_rows(connection, now)
+
+    def stood_by(self) -> None:
+        """Note that another process is the clock."""
+        self._checked_at = self._due = None
+
+    def lag(self) -> float | None:
+        """Return the seconds by which the next check is late, None while another process is the clock."""
+        at = self._checked_at
+        return None if at is None else max(time.monotonic() - at - CLOCK_SECONDS, 0.0)
+
+    def due(self) -> float | None:
+        """Return how many mails were due when they were last counted, None while another process is the clock."""
+        return self._due
+
+    def measured(self) -> ExitStack:
+        """Show both until the result is closed."""
+        stack = ExitStack()
+        stack.enter_context(metrics.CLOCK_LAG.reading(self.lag))
+        stack.enter_context(metrics.DUE.reading(self.due))
+        return stack
+
+
 def declare(app: App, pool: WorkerPool, stop: threading.Event) -> None:
     """Declare the send actor on the app's broker."""
 
@@ -139,34 +181,51 @@ def work_until(app: App, threads: int, stop: threading.Event) -> None:
 def tick_until(app: App, stop: threading.Event) -> None:
     """Be the clock until `stop` is set, unless another process is: launch due schedules and ring for due mail."""
     holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
-    checked_at, watch = datetime.now(UTC) - LEASE_LENGTH, BusyWatch("the clock")
-    scrub_at = drop_at = checked_at
-    while not stop.wait(CLOCK_SECONDS):
-        now = app.store.now()
-        try:
-            if _is_clock(app, holder, now):
-                for run_id in schedules.launch_due(app.store, now):
-                    app.doorbell.ring(run_id)
-                if now - checked_at >= timedelta(seconds=LEDGER_POLL_SECONDS):
-                    checked_at = now
-                    app.store.set_clock()
-                    for run_id in pipeline.runs_with_due_mail(app.store, now):
-                        app.doorbell.ring(run_id)
-                    conversions.make_conversions(app.store, CONVERSION_TRANSACTIONS)
-                    _process_incoming_mail(app)
-                    if now >= drop_at:
-                        drop_at = now + DROP_GAP
-                        incoming_mail.drop_old(app.store, now)
-                        _drop_requests(app, now)
-                    if app.store.sqlite:
-                        staging.clean_up_if_idle(app.store)
-                    scrub_at = _scrub(app, scrub_at, now)
-            watch.free()
-        except Busy as error:
-            watch.busy(error)
-        except MailshotError as error:
-            log.error("the clock could not check what is due: %s", error)
+    busy, clock = BusyWatch("the clock"), ClockWatch(bool(app.settings.metrics))
+    rounds = _ClockRounds(app)
+    with clock.measured():
+        while not stop.wait(CLOCK_SECONDS):
+            now = app.store.now()
+            try:
+                if _is_clock(app, holder, now):
+                    rounds.check(now)
+                    clock.checked(app, now)
+                else:
+                    clock.stood_by()
+                busy.free()
+            except Busy as error:
+                busy.busy(error)
+            except MailshotError as error:
+                log.error("the clock could not check what is due: %s", error)
     _release_lease(app, holder)
+
+
+class _ClockRounds:
+    """What the clock does each second, and when it did last what it does less often."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._checked_at = self._scrub_at = self._drop_at = datetime.now(UTC) - LEASE_LENGTH
+
+    def check(self, now: datetime) -> None:
+        """Launch what is due; every few seconds look for other work that waits."""
+        app = self._app
+        for run_id in schedules.launch_due(app.store, now):
+            app.doorbell.ring(run_id)
+        if now - self._checked_at >= timedelta(seconds=LEDGER_POLL_SECONDS):
+            self._checked_at = now
+            app.store.set_clock()
+            for run_id in pipeline.runs_with_due_mail(app.store, now):
+                app.doorbell.ring(run_id)
+            conversions.make_conversions(app.store, CONVERSION_TRANSACTIONS)
+            _process_incoming_mail(app)
+            if now >= self._drop_at:
+                self._drop_at = now + DROP_GAP
+                incoming_mail.drop_old(app.store, now)
+                _drop_requests(app, now)
+            if app.store.sqlite:
+                staging.clean_up_if_idle(app.store)
+            self._scrub_at = _scrub(app, self._scrub_at, now)
 
 
 def _process_incoming_mail(app: App) -> None:
@@ -218,11 +277,12 @@ def _is_clock(app: App, holder: str, now: datetime) -> bool:
 
 
 def _send_batch(app: App, run_id: int, stop: threading.Event) -> None:
-    try:
-        if pipeline.send_batch(app.send_settings, run_id, app.settings.batch, stop):
-            app.doorbell.ring(run_id)
-    except MailshotError as error:
-        log.error("run %s: %s", run_id, error)
+    with logs.of_run(run_id):
+        try:
+            if pipeline.send_batch(app.send_settings, run_id, app.settings.batch, stop):
+                app.doorbell.ring(run_id)
+        except MailshotError as error:
+            log.error("run %s: %s", run_id, error)
 
 
 def _runs_with_due_mail(app: App, watch: BusyWatch, shared: bool) -> list[int]:

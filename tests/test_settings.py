@@ -28,6 +28,8 @@ BAD = {
     "LEASE": ["0", "soon"],
     "DOT_TIMEOUT": ["59"],
     "BATCH": ["0"],
+    "METRICS": ["on", "0", "127.0.0.1", "127.0.0.1:", "h:65536", "::1:9464", "http://127.0.0.1:9464", "h:94 64"],
+    "LOG_FORMAT": ["xml", "JSON", ""],
 }
 EACH = [(name, value) for name, values in BAD.items() for value in values]
 
@@ -178,3 +180,19 @@ def test_a_wrong_relay_is_refused_without_its_password(tmp_path: Path, name: str
     with pytest.raises(SettingsError, match=expected) as refused:
         settings.load_settings(tmp_path, {name: address})
     assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        ("", None),
+        ("9464", ("127.0.0.1", 9464)),
+        ("127.0.0.1:9464", ("127.0.0.1", 9464)),
+        ("metrics.internal:1", ("metrics.internal", 1)),
+        ("[::1]:9464", ("::1", 9464)),
+    ],
+)
+def test_the_address_of_metrics_is_on_this_machine_unless_it_says_otherwise(
+    tmp_path: Path, value: str, address: tuple[str, int] | None
+) -> None:
+    assert settings.load_settings(tmp_path, {"MAILSHOT_METRICS": value}).metrics_address == address

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
+from mailshot import metrics
 from mailshot.campaign import launch
 from mailshot.campaign import snapshot as editions
 from mailshot.errors import MailshotError
 from mailshot.rulebook.campaign import next_slot
-from mailshot.store import runs, snapshots
+from mailshot.store import engine, runs, snapshots
 from mailshot.store.engine import Store
 from mailshot.store.runs import ScheduleRecord
 
@@ -52,6 +54,8 @@ def _launch_slot(store: Store, schedule_id: int, campaign: str, now: datetime) -
         as_of = editions.as_of(edition, None, slot)
         plan_id = f"{schedule.id}@{slot.isoformat(timespec='minutes')}"
         place = (schedule.id, slot)
+        late = (now - slot).total_seconds()
+        engine.after_commit(connection).append(partial(metrics.LAUNCH_DELAY.observe, late))
         return launch.start_run(connection, edition, plan_id, schedule.definition, as_of, now, place)
 
 

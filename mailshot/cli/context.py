@@ -35,10 +35,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 def settings() -> Settings:
-    """Read the settings of the project in the current folder (or MAILSHOT_PROJECT)."""
+    """Read the settings of the project in the current folder (or MAILSHOT_PROJECT), and log as they say."""
     from mailshot import settings as settings_module
 
-    return settings_module.load_settings()
+    chosen = settings_module.load_settings()
+    mailshot_logs.use_format(chosen.log_format)
+    return chosen
 
 
 def app() -> App:
@@ -166,7 +168,7 @@ def refuse(problems: Sequence[Problem]) -> None:
 
 
 def logs() -> None:
-    """Log warnings and errors to stderr; MAILSHOT_LOG is not a setting, so use the usual LOGLEVEL."""
+    """Log warnings and errors to stderr, as text until the settings are read. The level is the usual LOGLEVEL."""
     mailshot_logs.mask_logs()
     level = os.environ.get("LOGLEVEL", "WARNING").upper()
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from mailshot.cli import campaigns, context, explain, imports, init, mailbox, output, reports, suppression
+from mailshot.cli import campaigns, context, explain, imports, init, mailbox, output, reports, status, suppression
 from mailshot.cli.demo_customers import Visitors
 from mailshot.errors import Unavailable
 
@@ -57,7 +57,7 @@ def _tell_story(services: Services) -> None:
     _step(5, "Launch: every mail goes to the inbox on this machine")
     campaigns.launch(CAMPAIGN)
     services.wait_for_run()
-    reports.status()
+    status.status()
     _step(6, "Some customers open, click, unsubscribe, and correct their data")
     visitors = Visitors(services.inbox_url)
     for line in visitors.answer():

@@ -48,7 +48,7 @@ COMMANDS: dict[str, lazy.Place] = {
     "resume": "campaigns:resume",
     "cancel": "campaigns:cancel",
     "resolve": "campaigns:resolve",
-    "status": "reports:status",
+    "status": "status:status",
     "report": "reports:report",
     "up": "processes:up",
     "web": "processes:web",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mailshot import metrics
 from mailshot.cli import child_processes, context, output, signals
 from mailshot.errors import Refused
 
@@ -43,6 +44,7 @@ def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run 
     signing = _signing(app)
     with signals.stopping() as stop, _inbox(app) if inbox else _nothing():
         mailbox = _mailbox_thread(app, stop)
+        _serve_metrics(app, metrics.WEB, *([metrics.MAILBOX] if mailbox else []))
         site = web_server.ThreadedServer(_site(app), app.settings.web_host, app.settings.web_port, app.settings.proxies)
         site.start()
         sender = child_processes.ChildProcesses("worker", 1, work_with_clock, threads)
@@ -77,6 +79,7 @@ def work_with_clock(stop: threading.Event, threads: int) -> None:
     from mailshot import tasks
 
     app = context.app()
+    _serve_metrics(app, metrics.WORKER, metrics.CLOCK)
     clock = threading.Thread(target=tasks.tick_until, args=(app, stop), name="clock")
     clock.start()
     freeze_startup_objects()
@@ -92,6 +95,7 @@ def web() -> None:
     web_server.check_port(app.settings.web_host, app.settings.web_port)
     output.print_text(f"Web on {app.settings.web_host}:{app.settings.web_port} as {app.settings.base_url}.")
     site = _site(app)
+    _serve_metrics(app, metrics.WEB)
     freeze_startup_objects()
     web_server.serve_app(site, app.settings.web_host, app.settings.web_port, app.settings.proxies)
 
@@ -123,6 +127,7 @@ def work(stop: threading.Event, threads: int) -> None:
     from mailshot import tasks
 
     app = context.app()
+    _serve_metrics(app, metrics.WORKER)
     freeze_startup_objects()
     tasks.work_until(app, threads, stop)
 
@@ -134,6 +139,7 @@ def clock() -> None:
     app = context.app()
     with signals.stopping() as stop:
         output.print_text("Clock.")
+        _serve_metrics(app, metrics.CLOCK)
         tasks.tick_until(app, stop)
 
 
@@ -152,6 +158,7 @@ def receive() -> None:
             return
         _check_mailbox_port(app.mailbox)
         output.print_text(f"Receiving mail: {app.mailbox}.")
+        _serve_metrics(app, metrics.MAILBOX)
         tasks.receive_until(app, app.mailbox, stop)
 
 
@@ -180,6 +187,14 @@ def _mailbox_thread(app: App, stop: threading.Event) -> list[threading.Thread]:
     from mailshot import tasks
 
     return [threading.Thread(target=tasks.receive_until, args=(app, app.mailbox, stop), name="mailbox")]
+
+
+def _serve_metrics(app: App, *kinds: str) -> None:
+    """Serve the metrics of this process, which is of these kinds (`metrics.PROCESSES`), if MAILSHOT_METRICS is set."""
+    if app.settings.metrics_address:
+        from mailshot.metrics import http_server
+
+        http_server.start(*app.settings.metrics_address, kinds)
 
 
 def _check_mailbox_port(mailbox: MailboxAddress) -> None:

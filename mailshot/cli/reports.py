@@ -1,63 +1,22 @@
-"""`status` and `report`: the state of runs, and their results."""
+"""`report`: the results of runs."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Group, RenderableType
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from mailshot.cli import context, output
 from mailshot.errors import Refused
-from mailshot.states import OPEN, DeliveryState, RunState, ScheduleState
+from mailshot.states import DeliveryState, RunState
 
 if TYPE_CHECKING:
-    from mailshot.campaign.schedule_diff import Scheduled
     from mailshot.insight.report import RunReport, RunSummary
     from mailshot.store.engine import Store
-    from mailshot.store.erasures import Waiting
-    from mailshot.store.runs import RunRecord
 
-# What is over stays in 'status' for so long.
-RECENT = timedelta(days=7)
 CONVERTED = "reached the goal, credited to this mail (the last one clicked, else the last one sent)"
-COUNTED = ("skipped", "holdout", "refused", "unconfirmed")
-
-
-def status(
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Keep updating until all runs are finished, or Ctrl-C.")
-    ] = False,
-    every: Annotated[bool, typer.Option("--all", help="Also show runs that ended more than a week ago.")] = False,
-    json: context.AsJson = False,
-) -> None:
-    """Show current runs, runs of the last 7 days, schedules, and unconfirmed deliveries."""
-    app = context.app()
-    project = app.settings.project
-    if json:
-        output.print_json(_state(app.store, project, every))
-        return
-    # Once: to compare the files with a schedule is to read all rules.
-    scheduled = _scheduled(app.store, project)
-    shown_runs, older = _runs(app.store, every)
-    if not watch:
-        output.out.print(_status_view(shown_runs, older, scheduled))
-        _print_erasures(app.store, project)
-        return
-    with Live(_status_view(shown_runs, older, scheduled), console=output.out, refresh_per_second=2) as live:
-        while any(run["state"] == RunState.running for run in shown_runs):
-            time.sleep(0.5)
-            shown_runs, older = _runs(app.store, every)
-            live.update(_status_view(shown_runs, older, scheduled))
 
 
 def report(
@@ -190,104 +149,6 @@ def describe_machines(customers: int) -> str:
     """Return the number of customers whose mail a proxy or scanner opened or clicked, as a sentence."""
     whose = output.count_noun(customers, "customer")
     return f"Image proxies or scanners opened or clicked the mail of {whose}. This is not counted above."
-
-
-def _runs(store: Store, every: bool) -> tuple[list[dict[str, Any]], int]:
-    """Return the runs to show, and how many others there are."""
-    from mailshot.store import ledger_queries, runs
-
-    with store.read() as connection:
-        known = [run for run in runs.runs_in(connection) if run.state is not RunState.past]
-        chosen = [run for run in known if every or _recent(run)]
-        shown_runs = []
-        for run in chosen:
-            counts = ledger_queries.count_states(connection, run.id)
-            shown_runs.append(
-                {"run": run.id, "campaign": run.campaign, "state": run.state,
-                 "launched_at": run.launched_at, "finished_at": run.finished_at, "deliveries": counts,
-                 "under_way": ledger_queries.in_progress(counts)}
-            )  # fmt: skip
-    return shown_runs, len(known) - len(chosen)
-
-
-def _recent(run: RunRecord) -> bool:
-    """Return whether a run is active or ended recently."""
-    ended = run.finished_at
-    goes_on = run.state in (RunState.running, RunState.paused)
-    return goes_on or (ended is not None and context.now() - ended <= RECENT)
-
-
-def _scheduled(store: Store, project: Path) -> list[Scheduled]:
-    from mailshot.store import runs
-
-    with store.read() as connection:
-        if not runs.schedules(connection):
-            return []
-        from mailshot.campaign import schedule_diff
-
-        return schedule_diff.compare_schedules(connection, project)
-
-
-def _state(store: Store, project: Path, every: bool) -> dict[str, Any]:
-    shown_runs, older = _runs(store, every)
-    schedules = [item.as_dict() for item in _scheduled(store, project)]
-    waiting = asdict(_waiting(store))
-    return {"runs": shown_runs, "schedules": schedules, "older_runs": older, "erasures_waiting": waiting}
-
-
-def _status_view(shown_runs: list[dict[str, Any]], older: int, scheduled: list[Scheduled]) -> Group:
-    parts: list[RenderableType] = [_table(shown_runs)]
-    parts += [
-        f"Run {run['run']} is cancelled; {run['under_way']:,} of its mails are still in progress."
-        for run in shown_runs
-        if run["state"] == RunState.cancelled and run["under_way"]
-    ]
-    parts += [_schedule(item) for item in scheduled]
-    if older:
-        parts.append(Text(f"{older:,} older runs are not shown: mailshot status --all", style="dim"))
-    return Group(*parts)
-
-
-def _print_erasures(store: Store, project: Path) -> None:
-    waiting = _waiting(store)
-    if waiting.since:
-        waits, since = (
-            output.count_noun(waiting.number, "erasure"),
-            context.moment(waiting.since, context.company_zone(project)),
-        )
-        output.print_text(f"{waits} not yet removed from the database's files, the first of {since}: mailshot doctor")
-
-
-def _waiting(store: Store) -> Waiting:
-    from mailshot.store import erasures
-
-    with store.read() as connection:
-        return erasures.count_pending(connection)
-
-
-def _table(shown_runs: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("run", "campaign", "state", "sent", "waiting", "skipped", "held out", "refused", "unconfirmed"):
-        is_text = name in ("campaign", "state")
-        table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
-    for run in shown_runs:
-        counts, state = run["deliveries"], run["state"]
-        waiting = sum(counts.get(name, 0) for name in OPEN)
-        if state == RunState.cancelled:
-            waiting = 0  # skipped; what a worker still holds is printed below
-        numbers = (counts.get("sent", 0), waiting, *(counts.get(name, 0) for name in COUNTED))
-        table.add_row(str(run["run"]), output.printable(run["campaign"]), state, *(f"{number:,}" for number in numbers))
-    return table
-
-
-def _schedule(item: Scheduled) -> Text:
-    paused = " (paused)" if item.state == ScheduleState.paused else ""
-    head = f"'{item.campaign}'{paused}: next {item.next_at:%Y-%m-%d %H:%M %Z}, {item.words()}."
-    text = Text("".join(letter if letter.isprintable() else " " for letter in head))
-    if not item.current:
-        text.stylize("yellow")
-        text.append(f"\n  {item.remedy()}", style="dim")
-    return text
 
 
 def _csv(lines: list[RunSummary]) -> None:

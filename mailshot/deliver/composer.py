@@ -116,6 +116,12 @@ class Composer:
                     await task
 
     @property
+    def ready(self) -> int:
+        """How many mails are rendered and wait for a connection."""
+        ended = self._rendering is not None and self._rendering.done()  # then the last one is None
+        return max(self._ready.qsize() - ended, 0)
+
+    @property
     def stopped(self) -> bool:
         return self._halted or self._writer.broken or self._stop.is_set()
 

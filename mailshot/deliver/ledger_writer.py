@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
@@ -24,7 +25,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from mailshot import failpoints
+from mailshot import failpoints, metrics
 from mailshot.errors import MailshotError
 from mailshot.states import DeliveryState, Suspicion
 from mailshot.store import feedback, suppression, worker_ledger
@@ -77,6 +78,11 @@ class LedgerWriter:
         self._renewed_at = self._store.now()
         self.broken = False
         self._task = asyncio.create_task(self._run())
+
+    @property
+    def held(self) -> int:
+        """How many rows this worker has claimed and not settled."""
+        return len(self._held)
 
     async def claim(self, most: int, relays: Collection[str] | None = None) -> list[Claimed]:
         """Claim up to `most` due rows, that these relays may send; none when the ledger does not answer.
@@ -186,6 +192,7 @@ class LedgerWriter:
 
     def _commit(self, intents: list[Intent], outcomes: list[Settled]) -> set[int]:
         """Write one round, of what waits when its turn comes; return the customers whose dot may be sent."""
+        began = time.perf_counter()
         with self._store.write() as connection:
             self._take(intents, outcomes)
             now = self._store.now()
@@ -194,8 +201,13 @@ class LedgerWriter:
             if self._is_renewal_due(now):
                 worker_ledger.renew(connection, self._run_id, self._token, now + self._lease)
                 self._renewed_at = now
+            written = time.perf_counter()
             _reach("before", intents, outcomes)
+        ended = time.perf_counter()
         _reach("after", intents, outcomes)
+        metrics.ROUND_SECONDS.observe(ended - began)
+        metrics.COMMIT_SECONDS.observe(ended - written)
+        metrics.ROUND_MAILS.observe(max(len(intents), len(outcomes)))
         return allowed
 
     def _take(self, intents: list[Intent], outcomes: list[Settled]) -> None:
@@ -244,6 +256,7 @@ class LedgerWriter:
 
     def _break(self, error: MailshotError) -> None:
         log.error("the ledger cannot be written: %s", error)
+        metrics.LEDGER_FAILURES.add()
         self.broken = True
 
     def _unclaim(self) -> None:

@@ -10,12 +10,14 @@ import asyncio
 import logging
 import secrets
 import threading
+import time
 from collections import defaultdict, deque
 from collections.abc import Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailshot import logs
+from mailshot import logs, metrics
 from mailshot.deliver import frozen_run, outcome, rate_limit, routes
 from mailshot.deliver.composer import Composer, Prepared
 from mailshot.deliver.frozen_run import FrozenRun
@@ -81,12 +83,13 @@ async def _send_over_connections(
     settings: SendSettings, run: FrozenRun, servers: Mapping[str, Server], most: int, stop: threading.Event
 ) -> bool:
     """Send a batch; return whether more is due that can be sent now: False when the servers or the ledger failed."""
-    relays = Relays(_relays(settings, run, servers), settings.connections)
+    relays = Relays(routes.make_relays(settings, run.mailing.sender, servers), settings.connections)
     writer = LedgerWriter(settings.ledger, run.row, run.gates, secrets.randbits(62), settings.lease)
     composer = Composer(settings, run, writer, relays, most, stop)
     sender_address = str(run.mailing.sender["address"])
     limiter = rate_limit.limiter(run.row.campaign, sender_address, run.rate, settings.redis, settings.store)
     sender = _Sender(settings, run, writer, composer, relays, limiter)
+    measured = sender.measured()
     try:
         composer.start()
         # One connection that fails by a bug in Mailshot must not cancel the others between dot and reply.
@@ -94,6 +97,7 @@ async def _send_over_connections(
         errors = await asyncio.gather(*tasks, return_exceptions=True)
         unhindered = not composer.stopped
     finally:
+        measured.close()
         await composer.close()
         await writer.close()
         await limiter.close()
@@ -107,23 +111,6 @@ async def _send_over_connections(
 def _has_due_rows(store: Store, run_id: int, relays: Collection[str] | None) -> bool:
     with store.read() as connection:
         return ledger_queries.has_due_rows(connection, run_id, store.now(), relays)
-
-
-def _relays(settings: SendSettings, run: FrozenRun, servers: Mapping[str, Server]) -> list[Relay]:
-    """Return the relays of a run's sender as they were frozen, at their addresses of today."""
-    sender = run.mailing.sender
-    if not servers:
-        return [Relay(None, settings.server, settings.connections, rate_limit.NoLimit())]
-    relays = []
-    for entry in sender["through"]:
-        name, connections = str(entry["relay"]), entry["connections"]
-        # As if the relay were a sender, and the sender its campaign.
-        rate = (str(sender["address"]), f"relay:{name}", entry["rate"])
-        limiter = rate_limit.limiter(*rate, settings.redis, settings.store)
-        limit = int(connections or settings.connections)
-        options = {"shared": connections is not None, "weight": entry["weight"], "spare": entry["spare"]}
-        relays.append(Relay(name, servers[name], limit, limiter, **options))
-    return relays
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +138,14 @@ class _Sender:
         self.writer, self.composer, self.relays, self.limiter = writer, composer, relays, limiter
         #: Mails that only one relay may send and that a connection to another one got, by relay.
         self.bound: defaultdict[str, deque[Prepared]] = defaultdict(deque)
+
+    def measured(self) -> ExitStack:
+        """Show what this batch holds in the metrics until the result is closed."""
+        stack = ExitStack()
+        stack.enter_context(metrics.CONNECTIONS.reading(lambda: self.relays.connections))
+        stack.enter_context(metrics.CLAIMED.reading(lambda: self.writer.held))
+        stack.enter_context(metrics.RENDERED.reading(lambda: self.composer.ready))
+        return stack
 
     async def send_until_done(self) -> None:
         """Send mail after mail over one connection at a time, to one relay after the other where need be."""
@@ -220,8 +215,10 @@ class _Sender:
                 connection.drop()
                 relay.connections -= 1
                 return None, None, None
+            committed = time.perf_counter()
             following = self._following(relay)
             outcome = await connection.send_dot(self._encode(connection, following) if following else None)
+            metrics.REPLY_SECONDS.observe(time.perf_counter() - committed)
         elif self.relays.several and outcome.may_change_relay:
             relay.connections -= 1
             self._note(relay, outcome)
@@ -305,6 +302,7 @@ class _Sender:
     def _note_unavailable(self, relay: Relay, error: Unavailable) -> None:
         """Note that no connection could be opened; when no relay works any more, stop."""
         log.error("%s", error)
+        metrics.CONNECTION_FAILURES.add()
         self.relays.fail(relay, outcome.clean_reply(error.message))
         self._halt_without_relay()
 
@@ -313,6 +311,7 @@ class _Sender:
         if result.status is Status.accepted:
             self.relays.answer(relay, accepted=True)
         elif result.sender_fault or result.wants_less:
+            metrics.SENDER_FAULTS.add()
             self.relays.object(relay, result.reply, result.wants_less, MAX_SENDER_FAULTS)
             if relay.faults >= MAX_SENDER_FAULTS:
                 log.error("%s objects to the sender, stopping for now: %s", relay.server, logs.masked(result.reply))

@@ -230,6 +230,11 @@ class Relays:
         return len(self.all) > 1
 
     @property
+    def connections(self) -> int:
+        """How many connections of the batch are open."""
+        return sum(relay.connections for relay in self.all)
+
+    @property
     def any_works(self) -> bool:
         """Whether a relay is not down."""
         return bool(self._working(time.monotonic()))

@@ -12,7 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from mailshot.deliver import rate_limit
 from mailshot.deliver.outcome import Outcome
+from mailshot.deliver.relays import Relay
+from mailshot.deliver.send_settings import SendSettings
 from mailshot.deliver.smtp import Connection, MailObject, Server, check_server
 from mailshot.errors import SettingsError, Unavailable
 from mailshot.render.compose import OutgoingMail
@@ -45,6 +48,22 @@ def find_relays(through: Through, relays: Mapping[str, Server]) -> dict[str, Ser
             message = f"{variable} is missing: a sender's mails go through the relay '{name}' (rules/senders.yaml)."
             raise SettingsError(message, f"Example: {variable}={EXAMPLES['smtp']}")
     return {name: relays[name] for name in names}
+
+
+def make_relays(settings: SendSettings, sender: Mapping[str, Any], servers: Mapping[str, Server]) -> list[Relay]:
+    """Return the relays of a batch, as frozen with the sender, at the `servers` that `find_relays` returned."""
+    if not servers:
+        return [Relay(None, settings.server, settings.connections, rate_limit.NoLimit())]
+    relays = []
+    for entry in sender["through"]:
+        name, connections = str(entry["relay"]), entry["connections"]
+        # As if the relay were a sender, and the sender its campaign.
+        rate = (str(sender["address"]), f"relay:{name}", entry["rate"])
+        limiter = rate_limit.limiter(*rate, settings.redis, settings.store)
+        limit = int(connections or settings.connections)
+        options = {"shared": connections is not None, "weight": entry["weight"], "spare": entry["spare"]}
+        relays.append(Relay(name, servers[name], limit, limiter, **options))
+    return relays
 
 
 def servers_of(through: Through, default: Server, relays: Mapping[str, Server]) -> list[Server]:

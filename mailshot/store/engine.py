@@ -11,7 +11,7 @@ import re
 import sqlite3
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,6 +48,8 @@ _NAMES = re.compile(rf"\b({'|'.join(STAGED_TABLES)})\b")
 MAX_READERS = 4
 # Without preserve_rowcount, psycopg has forgotten how many rows an insert changed by the time we ask.
 WRITE = {"write": True, "preserve_rowcount": True}
+#: The option of a writing connection that holds what is called after its commit.
+AFTER_COMMIT = "after_commit"
 
 
 class Store:
@@ -123,13 +125,16 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection whose changes are committed together at the end, or not at all."""
+        actions: list[Callable[[], object]] = []
         with (
             _translate_error(self.engine),
             self._own_turn(),
-            self.engine.connect().execution_options(**WRITE) as connection,
+            self.engine.connect().execution_options(**WRITE, **{AFTER_COMMIT: actions}) as connection,
             connection.begin(),
         ):
             yield connection
+        for action in actions:
+            action()
 
     @contextmanager
     def _own_turn(self) -> Iterator[None]:
@@ -197,6 +202,15 @@ class Store:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def after_commit(connection: Connection) -> list[Callable[[], object]]:
+    """Return the list of what is called once the transaction of this connection is committed.
+
+    Only what is counted belongs there: it must not fail. Whoever rolls a savepoint back removes what was added since.
+    """
+    actions: list[Callable[[], object]] = connection.get_execution_options().get(AFTER_COMMIT, [])
+    return actions
 
 
 def database_location(engine: Engine) -> str:

@@ -6,11 +6,13 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import and_, bindparam, func, select, text
 
+from mailshot import metrics
 from mailshot.audience.compile import in_parameter
 from mailshot.profile.topics import TRACKING
 from mailshot.states import (
@@ -22,7 +24,7 @@ from mailshot.states import (
     FeedbackKind,
     IncomingKind,
 )
-from mailshot.store import conversions, dialect
+from mailshot.store import conversions, dialect, engine
 from mailshot.store.column_types import microseconds
 from mailshot.store.engine import Connection
 from mailshot.store.tables import Consent, Delivery, Feedback, Link, Run
@@ -133,7 +135,14 @@ def record_events(connection: Connection, events: Sequence[FeedbackEvent]) -> li
     new = [by_key[customer_id, key] for customer_id, key in sorted((int(row[0]), str(row[1])) for row in stored)]
     if changed := {event.customer_id for event in new if event.kind in (FeedbackKind.clicked, FeedbackKind.bounced)}:
         conversions.mark(connection, changed)
+    if new:
+        engine.after_commit(connection).append(partial(_count, new))
     return new
+
+
+def _count(events: Sequence[FeedbackEvent]) -> None:
+    for event in events:
+        metrics.FEEDBACK.add(1, event.kind.value, event.by.value)
 
 
 def _values(event: FeedbackEvent) -> dict[str, Any]:

@@ -22,7 +22,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from mailshot import metrics
 from mailshot.errors import Busy, Refused
+from mailshot.store import engine
 from mailshot.store.engine import Connection, Store
 
 T = TypeVar("T")
@@ -94,7 +96,10 @@ class GroupCommit:
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
+            began = time.perf_counter()
             committed = await loop.run_in_executor(self._thread, self._commit)
+            metrics.GROUP_COMMIT_SECONDS.observe(time.perf_counter() - began)
+            metrics.GROUP_COMMIT_WRITES.observe(len(committed))
             for waiting, outcome in committed:
                 _answer(waiting.answer, outcome)
             if 1 < len(committed) < MANY:
@@ -157,7 +162,8 @@ def _run_each(connection: Connection, writes: list[Callable[[Connection], T]]) -
 
 
 def _guarded(connection: Connection, waiting: _Waiting) -> object:
-    savepoint = connection.begin_nested()
+    actions = engine.after_commit(connection)
+    savepoint, known = connection.begin_nested(), len(actions)
     try:
         (outcome,) = waiting.apply(connection, [waiting.item])
         savepoint.commit()
@@ -166,6 +172,7 @@ def _guarded(connection: Connection, waiting: _Waiting) -> object:
         raise  # the database itself fails: then no write is safe
     except Exception as error:
         savepoint.rollback()
+        del actions[known:]
         return _Failed(error)
 
 

@@ -12,15 +12,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Index, LargeBinary, and_, func, or_, select, union
 from sqlmodel import Field, SQLModel
 
+from mailshot import metrics
 from mailshot.audience.compile import in_list
 from mailshot.incoming import attribution, contents
 from mailshot.states import IncomingKind, IncomingSource
-from mailshot.store import dialect
+from mailshot.store import dialect, engine
 from mailshot.store.column_types import Instant, Json, RowId
 from mailshot.store.engine import Connection
 from mailshot.store.inboxes import FormerAddress
@@ -191,6 +193,7 @@ def record_effects(connection: Connection, mail_id: int, effects: Effects) -> No
             effect=effects.effect, parser_version=effects.parser_version,
         )
     )  # fmt: skip
+    engine.after_commit(connection).append(partial(metrics.INCOMING.add, 1, effects.kind.value))
 
 
 def process_again(connection: Connection, below_version: int) -> int:

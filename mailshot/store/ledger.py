@@ -32,12 +32,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Update, case, exists, literal, or_, select, update
 
-from mailshot import states
+from mailshot import metrics, states
 from mailshot.states import DeliveryState, Reason, RunState, Suspicion
-from mailshot.store import conversions, dialect, tables
+from mailshot.store import conversions, dialect, engine, tables
 from mailshot.store.dialect import Clause
 from mailshot.store.eligibility import DELIVERY, ROW, RUN
 from mailshot.store.engine import Connection
@@ -93,7 +94,10 @@ def recover(connection: Connection, now: datetime) -> tuple[int, int]:
     )
     pending = connection.execute(_lapsed(DeliveryState.claimed, now).values(suspicion=suspicion, **back)).rowcount
     pending += connection.execute(_lapsed(DeliveryState.dotting, now, again).values(**back)).rowcount
-    return pending, connection.execute(_lapsed(DeliveryState.dotting, now, ~again).values(**doubt)).rowcount
+    unconfirmed = connection.execute(_lapsed(DeliveryState.dotting, now, ~again).values(**doubt)).rowcount
+    for state, number in ((DeliveryState.pending, pending), (DeliveryState.unconfirmed, unconfirmed)):
+        engine.after_commit(connection).append(partial(metrics.MAILS.add, number, metrics.OUTCOMES[state]))
+    return pending, unconfirmed
 
 
 def _was_opened() -> Clause:

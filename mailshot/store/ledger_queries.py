@@ -70,6 +70,13 @@ def runs_with_due_rows(connection: Connection, now: datetime) -> list[tuple[int,
     return [(int(row[0]), int(row[1])) for row in connection.execute(runs)]
 
 
+def count_due_rows(connection: Connection, now: datetime) -> int:
+    """Count the rows of running runs that can be sent now."""
+    running = select(RUN.c.id).where(RUN.c.state == RunState.running)
+    counts = (select(func.count()).where(D.run_id.in_(running), due) for due in due_clauses(now))
+    return sum(int(connection.scalar(count) or 0) for count in counts)
+
+
 def has_due_rows(connection: Connection, run_id: int, now: datetime, relays: Collection[str] | None = None) -> bool:
     """Return whether a run has rows that can be sent now, by one of `relays` if they are named."""
     rows = select(D.run_id).where(D.run_id == run_id, or_(*due_clauses(now, relays)))

@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 from sqlalchemy import (
@@ -27,10 +27,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from mailshot import states
+from mailshot import metrics, states
 from mailshot.audience.compile import in_parameter
 from mailshot.states import DeliveryState, RunState, Suspicion
-from mailshot.store import dialect, eligibility_gates, ledger_queries
+from mailshot.store import dialect, eligibility_gates, engine, ledger_queries
 from mailshot.store.column_types import Instant
 from mailshot.store.compiled import CompiledStatement
 from mailshot.store.dialect import Clause
@@ -190,7 +190,8 @@ def skip_disallowed(connection: Connection, request: DotRequest) -> None:
 
     Those that are only outdated, or whose run is no longer running, are pending again.
     """
-    _skipped(request.gates).execute(connection, request.parameters())
+    number = _skipped(request.gates).execute(connection, request.parameters()).rowcount
+    engine.after_commit(connection).append(partial(metrics.MAILS.add, number, metrics.DENIED))
 
 
 @lru_cache(MAX_GATES)
@@ -236,7 +237,9 @@ def record_outcomes(connection: Connection, run_id: int, token: int, outcomes: I
             for item in group
         ]
         parameters = {"run": run_id, "held_by": token, "now": now, "reports": json.dumps(reports, default=str)}
-        moved += _recorded(state, connection.dialect.name).execute(connection, parameters).rowcount
+        number = _recorded(state, connection.dialect.name).execute(connection, parameters).rowcount
+        engine.after_commit(connection).append(partial(metrics.MAILS.add, number, metrics.OUTCOMES[state]))
+        moved += number
     return moved
 
 

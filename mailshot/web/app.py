@@ -31,6 +31,7 @@ from mailshot.web import (
     webhooks,
 )
 from mailshot.web.privacy import LinkEnded
+from mailshot.web.request_metrics import RequestMetrics
 from mailshot.web.security_headers import PROTECTION, SecurityHeaders
 from mailshot.web.site import Site, SiteSettings, TestMailLink, site_of
 
@@ -49,9 +50,10 @@ def create_app(store: Store, keys: KeyRing, settings: SiteSettings) -> Starlette
         yield
         await group.close()
 
+    routes = [*_routes(), *webhooks.routes(settings.webhooks, settings.fetch_from_aws)]
     app = Starlette(
-        routes=[*_routes(), *webhooks.routes(settings.webhooks, settings.fetch_from_aws)],
-        middleware=[Middleware(SecurityHeaders)],
+        routes=routes,
+        middleware=[Middleware(RequestMetrics, routes=routes), Middleware(SecurityHeaders)],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.config import LOGGING_CONFIG
 
+from mailshot import logs
 from mailshot.errors import Unavailable
 from mailshot.web import connections
 
@@ -98,7 +100,7 @@ class ThreadedServer:
 
 def server(app: ASGIApp, host: str, port: int, proxies: Sequence[str] = ()) -> uvicorn.Server:
     """Return a server to run in any thread; it ends when its `should_exit` is set to true."""
-    # Paths carry tokens, so there is no access log.
+    # Paths carry tokens, so there is no access log. Logs in JSON have one handler, which is not uvicorn's.
     config = uvicorn.Config(
         app,
         host=host,
@@ -107,6 +109,7 @@ def server(app: ASGIApp, host: str, port: int, proxies: Sequence[str] = ()) -> u
         ws="none",
         access_log=False,
         log_level="warning",
+        log_config=None if logs.are_json() else LOGGING_CONFIG,
         server_header=False,
         proxy_headers=bool(proxies),
         forwarded_allow_ips=list(proxies),

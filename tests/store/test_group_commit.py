@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import ProgrammingError
 
 from mailshot.errors import Busy, Refused, Unavailable
-from mailshot.store import installation, suppression
+from mailshot.store import engine, installation, suppression
 from mailshot.store.engine import Connection, Store
 from mailshot.store.group_commit import GroupCommit
 
@@ -182,3 +183,29 @@ def test_close_commits_waiting_writes_and_accepts_no_more(store: Store) -> None:
 
     asyncio.run(work())
     assert kept(store) == 1
+
+
+def test_only_what_is_committed_is_counted(store: Store) -> None:
+    counted: list[str] = []
+
+    def write(name: str, fails: bool) -> Callable[[Connection], None]:
+        def apply(connection: Connection) -> None:
+            engine.after_commit(connection).append(lambda: counted.append(name))
+            if fails:
+                raise ValueError(name)
+
+        return apply
+
+    async def commit() -> list[object]:
+        group = GroupCommit(store)
+        writes = [group.do(write(name, name == "failed")) for name in ("first", "failed", "last")]
+        results = await asyncio.gather(*writes, return_exceptions=True)
+        await group.close()
+        return list(results)
+
+    results = asyncio.run(commit())
+    assert [type(result) for result in results] == [type(None), ValueError, type(None)]
+    assert sorted(counted) == ["first", "last"]
+    with pytest.raises(ValueError, match="rolled back"), store.write() as connection:
+        write("rolled back", True)(connection)
+    assert len(counted) == 2
