@@ -97,7 +97,7 @@ def kill_at_points(trial: Trial) -> None:
             if trial.finished():
                 trial.problems.append(f"the run was over before {name} in round {round_}")
                 return
-            count = trial.random.randint(1, 40 if "commit" not in name else 3)
+            count = trial.random.randint(1, 40 if "commit" not in name else 1 if "claim" in name else 3)
             worker = trial.start_worker(**{failpoints.VARIABLE: f"{name}:{count}"})
             end = time.monotonic() + POINT_SECONDS
             while worker.running and time.monotonic() < end and not trial.finished():
