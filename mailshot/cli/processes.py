@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from mailshot.rulebook.rulebook import Rulebook
     from mailshot.web.site import SignUpSettings, SiteSettings
 
+#: Where cores are few, a page that somebody waits for goes before a mail that can wait (nice(2)).
+SENDER_NICENESS = 5
 Threads = Annotated[int, typer.Option(help="Runs processed at the same time.", min=1, max=16)]
 
 
@@ -78,6 +80,7 @@ def work_with_clock(stop: threading.Event, threads: int) -> None:
     """Be worker and clock in one process until `stop` is set: a launch of the clock wakes the worker at once."""
     from mailshot import tasks
 
+    os.nice(SENDER_NICENESS)
     app = context.app()
     _serve_metrics(app, metrics.WORKER, metrics.CLOCK)
     clock = threading.Thread(target=tasks.tick_until, args=(app, stop), name="clock")
