@@ -12,7 +12,7 @@ from types import CodeType, TracebackType
 from typing import Any
 
 import jinja2
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from mailshot import errors
 from mailshot.render import compile_process, instrument, plain_text, problems, sandbox
@@ -328,14 +328,21 @@ def _look_findings(mail: MailTemplate) -> tuple[Finding, ...]:
         return (Finding("warning", _UNSEEN, Place(mail.parts[0].places[0].file, 0, 0)),)
 
 
+# Before and after the URL.
+_PIXEL = (
+    Markup('<img src="'),
+    Markup('" width="1" height="1" alt="" style="display:block;width:1px;height:1px;border:0">'),
+)
+_HIDDEN = Markup('<a href="'), Markup('" style="display:none" aria-hidden="true" tabindex="-1"></a>')
+
+
 def _pixel(tracking: Tracking | None) -> Markup:
     if tracking is None:
         return Markup("")
-    look = 'width="1" height="1" alt="" style="display:block;width:1px;height:1px;border:0"'
-    return Markup(f'{_hidden_link(tracking.hidden)}<img src="{escape(tracking.pixel)}" {look}>')
+    # What is added to Markup is escaped.
+    return _hidden_link(tracking.hidden) + _PIXEL[0] + tracking.pixel + _PIXEL[1]
 
 
 def _hidden_link(url: str) -> Markup:
     """Return a link without content that neither mail programs show nor screen readers read; nothing without a URL."""
-    look = 'style="display:none" aria-hidden="true" tabindex="-1"'
-    return Markup(f'<a href="{escape(url)}" {look}></a>' if url else "")
+    return _HIDDEN[0] + url + _HIDDEN[1] if url else Markup("")
