@@ -74,7 +74,7 @@ class Settings(BaseModel):
     mailbox: SecretStr = Field(
         SecretStr(""),
         description="Where bounces and replies arrive: an lmtp://, smtp://, imaps:// or maildir: address, or pipe. "
-        "Without it, mails name no addresses for unsubscribing by mail and for replies.",
+        "Without it, mails contain no addresses for replies or for unsubscribing by mail.",
     )
     webhook_standard: SecretStr = _webhook("our own format, signed as Standard Webhooks say: whsec_… secret")
     webhook_ses: SecretStr = _webhook("Amazon SES: ARN of the SNS topic")

@@ -160,7 +160,7 @@ def work_until(app: App, threads: int, stop: threading.Event) -> None:
     # In a thread of its own: a server that hangs must not keep the worker from checking the ledger.
     links = threading.Thread(target=_send_requested_mails_until, args=(app, stop), name="links")
     links.start()
-    # With one thread, which is idle here, a run that is being sent is that of another process, to be helped.
+    # With one thread, an idle pool means that a run in progress is sent by another process: this one can help.
     shared = threads == 1 or not app.settings.embedded
     try:
         # Doorbells may be lost, so check the ledger regularly.
@@ -201,7 +201,7 @@ def tick_until(app: App, stop: threading.Event) -> None:
 
 
 class _ClockRounds:
-    """What the clock does each second, and when it did last what it does less often."""
+    """The clock's work of each second, and when it last did its less frequent work."""
 
     def __init__(self, app: App) -> None:
         self._app = app

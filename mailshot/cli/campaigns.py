@@ -54,7 +54,7 @@ def plan(
 
 
 def _missing_settings(app: App, edition: Snapshot) -> list[str]:
-    """Return that a launch would be refused because the sender's DKIM key or the address of its relay is missing."""
+    """Return the errors for a missing DKIM key or relay address of the sender; with any, a launch is refused."""
     from mailshot.deliver import routes
 
     sender, missing = edition.body["mailing"]["sender"], []
@@ -115,7 +115,7 @@ def _show_schedule(edition: Snapshot, begun: Launched) -> None:
 
 
 def pause(campaign: Name) -> None:
-    """Stop sending a campaign until it is resumed. Mails whose final dot was sent are completed."""
+    """Stop sending a campaign until it is resumed. Mails already handed to the mail server are completed."""
     _set_state(campaign, RunState.paused, "Paused")
 
 

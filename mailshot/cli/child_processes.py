@@ -22,7 +22,7 @@ RESTART_SECONDS = 2.0
 #: Between two checks whether all children are alive.
 CHECK_SECONDS = 0.5
 
-#: What a child runs until the event is set, with further arguments; a function of a module, and values to pickle.
+#: Runs in a child until the event is set, with further arguments; a module-level function, and picklable values.
 Work = Callable[..., None]
 
 

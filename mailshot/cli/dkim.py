@@ -18,7 +18,7 @@ from mailshot.render.dkim_keys import KeyType
 
 def make_key(
     domain: Annotated[str, typer.Option(help="The domain that signs, usually that of the sender's address.")],
-    selector: Annotated[str, typer.Option(help="The key's name in DNS, such as m1. A new key has a new one.")],
+    selector: Annotated[str, typer.Option(help="The key's name in DNS, such as m1. Each new key needs a new name.")],
     kind: Annotated[
         KeyType, typer.Option("--type", help="rsa (2048 bits), or ed25519 in addition: not all receivers know it.")
     ] = KeyType.rsa,
@@ -33,7 +33,7 @@ def make_key(
         safe_files.create_private(path)
         safe_files.write_private(path, content)
     except FileExistsError:
-        remedy = "Choose another selector, so that mails under way can still be verified."
+        remedy = "Choose another selector, so that mails in transit can still be verified."
         raise Refused(f"The key {path} exists already.", remedy) from None
     except OSError as error:
         raise Unavailable(f"{path} cannot be written: {error.strerror}.", "See MAILSHOT_DKIM_KEYS.") from None

@@ -25,7 +25,7 @@ MARKS = {Level.ok: "✓", Level.warn: "!", Level.fail: "✗"}
 def check_senders(nameserver: str | None, sends_from: Sequence[str], json: bool) -> None:
     """Print the findings, and exit with 6 if one fails.
 
-    Raises WrongArgument for an address that is none, SettingsError for a relay without a setting.
+    Raises WrongArgument for an invalid address, SettingsError for a relay without a setting.
     """
     app = context.app()
     rules = context.rulebook(app.settings.project)

@@ -109,7 +109,7 @@ def status(json: context.AsJson = False) -> None:
         return
     if app.mailbox is None:
         output.print_text(
-            "No mailbox is configured: mails name no addresses for unsubscribing by mail and for replies."
+            "No mailbox is configured: mails contain no addresses for replies or for unsubscribing by mail."
         )
         output.print_next_step("set MAILSHOT_MAILBOX (see docs/feedback.md)")
     else:

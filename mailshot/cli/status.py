@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from mailshot.store.erasures import Waiting
     from mailshot.store.runs import RunRecord
 
-# What is over stays in 'status' for so long.
+# How long ended runs stay in 'status'.
 RECENT = timedelta(days=7)
 COUNTED = ("skipped", "holdout", "refused", "unconfirmed")
-#: Between two readings with --watch, at least. A large ledger takes long to read, so at most a tenth of the time is.
+#: Shortest pause with --watch. A large ledger takes long to read, so reading takes at most a tenth of the time.
 WATCH_SECONDS, PAUSE_FACTOR = 0.5, 10
 #: A run that was launched this long ago, has due mail, and of which no worker holds any, waits for a worker.
 PATIENCE = timedelta(seconds=15)

@@ -1,8 +1,8 @@
 """Whether a server may be sent several commands at a time (RFC 2920), as this process has found out.
 
-A server offers PIPELINING in its greeting, and some that do, or a firewall before them, lose what comes together.
-Then a reply never comes or the connection breaks. The mail is not harmed: its dot was not sent. The server is served
-plainly from then on, one command after the other.
+A server offers PIPELINING in its reply to EHLO. Some that do, or a firewall in front of them, lose pipelined commands:
+a reply never comes, or the connection breaks. The mail is not harmed: its dot was not sent. From then on the server
+gets one command at a time.
 """
 
 from __future__ import annotations

@@ -216,7 +216,7 @@ class Relays:
         self._places = places
         self._changed = asyncio.Event()
         self._ended = False
-        #: Where there is only MAILSHOT_SMTP, no mail asks for the time.
+        #: With MAILSHOT_SMTP alone there is nothing to check, so no mail reads the clock.
         self._check_at = 0.0 if self.usable_names is not None else float("inf")
         for relay in relays:
             relay.record.add(batches=1)

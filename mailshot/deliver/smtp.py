@@ -2,8 +2,8 @@
 
 aiosmtplib connects, greets, secures and authenticates. The transaction is our own, on its transport: only the caller
 may send the dot, a broken connection means one thing before the dot and another after it, and commands travel together.
-BDAT (RFC 3030) would save the dot-stuffing, but its last chunk commits the mail together with its content: there is no
-moment at which the server has all but the permission.
+BDAT (RFC 3030) would save the dot-stuffing, but its last chunk commits the mail together with its content: the
+server can never hold the whole mail and wait for permission to deliver it.
 """
 
 from __future__ import annotations

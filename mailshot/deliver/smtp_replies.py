@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-#: What a reply may be long: RFC 5321 section 4.5.3.1.5 asks for 512 octets a line.
+#: Maximum length of a reply: RFC 5321 section 4.5.3.1.5 asks for 512 octets per line.
 MAX_LINE_BYTES, MAX_REPLY_LINES = 8_192, 100
 
 Reply = tuple[int, str]
@@ -76,7 +76,7 @@ class SmtpReplies(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         *lines, self._partial = (self._partial + data).split(b"\n")
         if len(self._partial) > MAX_LINE_BYTES:
-            self._fail("the server sends a line without end")
+            self._fail("the server sent a line that is too long")
         for line in lines:
             self._take(line.rstrip(b"\r"))
 
@@ -95,12 +95,12 @@ class SmtpReplies(asyncio.Protocol):
         """Take one line of a reply; the last one has no hyphen after its code."""
         code, text = line[:3], line[4:].decode("utf-8", "surrogateescape")
         if not (len(code) == 3 and code.isdigit() and line[3:4] in (b"", b" ", b"-")):
-            self._fail(f"the server sends what is no reply: {line[:80]!r}")
+            self._fail(f"the server sent an invalid reply: {line[:80]!r}")
             return
         self._lines.append(text)
         if line[3:4] == b"-":
             if len(self._lines) > MAX_REPLY_LINES:
-                self._fail("the server sends a reply without end")
+                self._fail("the server sent a reply with too many lines")
             return
         reply = int(code), "\n".join(self._lines)
         self._lines.clear()

@@ -31,7 +31,7 @@ LOCAL_NETWORKS = tuple(
 )  # fmt: skip
 SENDS_FROM = "Name the addresses that mails leave from with --sends-from."
 POLICIES = {
-    "none": "receivers only watch",
+    "none": "receivers only monitor",
     "quarantine": "others' mail goes to spam",
     "reject": "others' mail is rejected",
 }
@@ -164,7 +164,7 @@ def _merged(records: Sequence[str]) -> str:
 
 def _check_dmarc(lookup: DnsLookup, sender: Sender, domain: str, envelope: str) -> list[SenderFinding]:
     if len(own := dmarc.records(lookup, domain)) > 1:
-        text = f"{domain} has {len(own)} DMARC records, and receivers take none of them"
+        text = f"{domain} has {len(own)} DMARC records, so receivers ignore all of them"
         return [SenderFinding(Level.fail, "DMARC", text, remedy=f"Keep one TXT record at _dmarc.{domain}.")]
     record = dmarc.find_record(lookup, domain)
     if record is None:
@@ -174,7 +174,7 @@ def _check_dmarc(lookup: DnsLookup, sender: Sender, domain: str, envelope: str) 
             SenderFinding(Level.fail, "DMARC", text, publish, "The reports go to that mailbox; choose one that exists.")
         ]
     if record.policy not in POLICIES:
-        text = f"the record of {record.domain} has p={record.policy}, which is no policy"
+        text = f"the record of {record.domain} has p={record.policy}, which is not a valid policy"
         publish = zone_file.txt_record(f"_dmarc.{record.domain}", "v=DMARC1; p=none")
         return [SenderFinding(Level.fail, "DMARC", text, publish)]
     policy = f"p={record.policy} at {record.domain}: {POLICIES[record.policy]}"
@@ -224,7 +224,7 @@ def _check_bimi(lookup: DnsLookup, domain: str) -> list[SenderFinding]:
 
 def _check_tls(server: Server) -> list[SenderFinding]:
     if server.host in LOOPBACK and not server.secure and not server.tls:
-        return [SenderFinding(Level.ok, "TLS", f"{server} is on this machine, so TLS is not needed on the way to it")]
+        return [SenderFinding(Level.ok, "TLS", f"{server} is on this machine, so it needs no TLS")]
     problem = relay_tls.find_problem(server)
     if problem is None:
         return [SenderFinding(Level.ok, "TLS", f"{server} offers TLS with a valid certificate")]

@@ -25,7 +25,7 @@ class DmarcRecord:
         return self.tags.get("p", "none").lower()
 
     def is_strict(self, mechanism: str) -> bool:
-        """Return whether `adkim` or `aspf` wants the very domain of From; else a related one will do."""
+        """Return whether `adkim` or `aspf` requires exactly the domain of From; otherwise a related one is enough."""
         return self.tags.get(mechanism, "r").lower() == "s"
 
 

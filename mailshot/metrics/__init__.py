@@ -1,7 +1,7 @@
 """All metrics of Mailshot's processes, declared once: rooms count into them, `http_server` shows them to Prometheus.
 
 A label never holds an address, a customer's number, a token or a run's number: each takes a few known values.
-`instruments` holds the classes. docs/operating.md lists every metric, with what should wake somebody up.
+`instruments` holds the classes. docs/operating.md lists every metric, and suggests alerts.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ GROUP_COMMIT_SECONDS = Histogram(
 )
 INCOMING = Counter(
     "mailshot_incoming_mails",
-    "Messages that came back, and stored events of mail providers, by what they were found to be.",
+    "Messages that came back, and stored events of mail providers, by kind.",
     (WEB, MAILBOX, CLOCK),
     ("kind",),
     [(kind.value,) for kind in IncomingKind],

@@ -56,7 +56,7 @@ class Counter(Metric):
 
 
 class Gauge(Metric):
-    """A number that goes up and down. It is not stored: whoever knows it is asked when it is read."""
+    """A number that goes up and down. It is not stored: its readers are called when it is read."""
 
     def __init__(self, name: str, help: str, processes: Sequence[str], idle: float | None = None) -> None:
         """`idle`: the value while nobody knows one; None hides the gauge then."""
