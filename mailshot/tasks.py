@@ -197,6 +197,8 @@ def tick_until(app: App, stop: threading.Event) -> None:
                 busy.busy(error)
             except MailshotError as error:
                 log.error("the clock could not check what is due: %s", error)
+            except Exception:  # a bug in one of its tasks must not stop all launches
+                log.exception("the clock could not check what is due")
     _release_lease(app, holder)
 
 
@@ -215,7 +217,7 @@ class _ClockRounds:
         if now - self._checked_at >= timedelta(seconds=LEDGER_POLL_SECONDS):
             self._checked_at = now
             app.store.set_clock()
-            for run_id in pipeline.runs_with_due_mail(app.store, now):
+            for run_id in pipeline.runs_with_due_mail(app.store, app.store.now()):
                 app.doorbell.ring(run_id)
             conversions.make_conversions(app.store, CONVERSION_TRANSACTIONS)
             _process_incoming_mail(app)
@@ -283,6 +285,8 @@ def _send_batch(app: App, run_id: int, stop: threading.Event) -> None:
                 app.doorbell.ring(run_id)
         except MailshotError as error:
             log.error("run %s: %s", run_id, error)
+        except Exception:  # a bug that one run meets must not end the worker of all others
+            log.exception("run %s cannot be sent now", run_id)
 
 
 def _runs_with_due_mail(app: App, watch: BusyWatch, shared: bool) -> list[int]:

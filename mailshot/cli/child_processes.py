@@ -66,7 +66,10 @@ class ChildProcesses:
                 log.error("the %s process %s ended with %s; it is started again", self._name, child.pid, child.exitcode)
                 if self._stop.wait(RESTART_SECONDS):
                     return
-                self._children[place] = self._start_one()
+                try:
+                    self._children[place] = self._start_one()
+                except OSError as error:
+                    log.error("the %s process cannot be started now: %s", self._name, error)
 
 
 def _run(work: Work, arguments: tuple[Any, ...]) -> None:

@@ -20,6 +20,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -75,7 +76,9 @@ class LedgerWriter:
         self._held: set[int] = set()
         self._wake = asyncio.Event()
         self._closing = False
-        self._renewed_at = self._store.now()
+        self._renewed_at = time.monotonic()
+        # Not the loop's own threads: look-ups of host names can occupy all of these.
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="ledger")
         self.broken = False
         self._task = asyncio.create_task(self._run())
 
@@ -140,6 +143,8 @@ class LedgerWriter:
         try:
             await self._task
         finally:
+            # A write whose caller was cancelled goes on in its thread; what it claims is given back, too.
+            await asyncio.to_thread(self._threads.shutdown)
             with suppress(MailshotError):
                 await asyncio.to_thread(self._unclaim)
 
@@ -153,7 +158,7 @@ class LedgerWriter:
         if self.broken:
             return None
         try:
-            return await asyncio.to_thread(commit)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, commit)
         except MailshotError as error:
             self._break(error)
             return None
@@ -165,7 +170,7 @@ class LedgerWriter:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self._lease.total_seconds() / 3)
                 self._wake.clear()
-                if self._intents or self._outcomes or self._is_renewal_due(self._store.now()):
+                if self._intents or self._outcomes or self._is_renewal_due():
                     await self._round()
         finally:
             # Whatever the error, no connection may wait for a result that never comes.
@@ -176,7 +181,8 @@ class LedgerWriter:
         intents: list[Intent] = []
         outcomes: list[Settled] = []
         try:
-            allowed = await asyncio.to_thread(self._commit, intents, outcomes)
+            loop = asyncio.get_running_loop()
+            allowed = await loop.run_in_executor(self._threads, self._commit, intents, outcomes)
         except MailshotError as error:
             self._take(intents, outcomes)
             await self._failed(intents, outcomes, error)
@@ -193,14 +199,16 @@ class LedgerWriter:
     def _commit(self, intents: list[Intent], outcomes: list[Settled]) -> set[int]:
         """Write one round, of what waits when its turn comes; return the customers whose dot may be sent."""
         began = time.perf_counter()
+        if self._is_renewal_due():
+            self._store.set_clock()
         with self._store.write() as connection:
             self._take(intents, outcomes)
             now = self._store.now()
             self._commit_outcomes(connection, outcomes, now)
             allowed = self._commit_intents(connection, intents, now) if intents else set()
-            if self._is_renewal_due(now):
+            if self._is_renewal_due():
                 worker_ledger.renew(connection, self._run_id, self._token, now + self._lease)
-                self._renewed_at = now
+                self._renewed_at = time.monotonic()
             written = time.perf_counter()
             _reach("before", intents, outcomes)
         ended = time.perf_counter()
@@ -220,8 +228,8 @@ class LedgerWriter:
         while self._outcomes:
             outcomes.append(self._outcomes.popleft())
 
-    def _is_renewal_due(self, now: datetime) -> bool:
-        return now - self._renewed_at > self._lease / 3
+    def _is_renewal_due(self) -> bool:
+        return time.monotonic() - self._renewed_at > self._lease.total_seconds() / 3
 
     def _commit_outcomes(self, connection: Connection, outcomes: list[Settled], now: datetime) -> None:
         worker_ledger.record_outcomes(connection, self._run_id, self._token, outcomes, now)
@@ -248,7 +256,7 @@ class LedgerWriter:
         _deny(intents)
         undone = [Settled(intent.customer_id, DeliveryState.pending, relay=intent.bound_to) for intent in intents]
         self._outcomes.extendleft(reversed([*outcomes, *undone]))
-        if self._closing and self._store.now() - self._renewed_at > timedelta(seconds=GIVE_UP_SECONDS):
+        if self._closing and time.monotonic() - self._renewed_at > GIVE_UP_SECONDS:
             # The leases end by themselves; deliveries in doubt are shown as unconfirmed then.
             self._outcomes.clear()
         await asyncio.sleep(RETRY_SECONDS)

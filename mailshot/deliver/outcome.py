@@ -134,6 +134,9 @@ def clean_reply(text: str) -> str:
 
 
 def next_attempt(attempts: int, launched_at: datetime, now: datetime) -> datetime | None:
-    """Return when to try again after `attempts` attempts, None when that is past the deadline."""
+    """Return when to try again after `attempts` attempts, None when that is past the deadline.
+
+    A mail is tried as often as `RETRY_WAITS` says at least: a slow run may reach it days after its launch.
+    """
     due = now + RETRY_WAITS[min(attempts, len(RETRY_WAITS)) - 1]
-    return due if due <= launched_at + RETRY_DEADLINE else None
+    return due if due <= launched_at + RETRY_DEADLINE or attempts < len(RETRY_WAITS) else None

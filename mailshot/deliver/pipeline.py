@@ -172,6 +172,8 @@ class _Sender:
         """
         connection: Connection | None = None
         try:
+            if mail and not await relay.limiter.wait(lambda: self.composer.stopped):
+                return _Unsent(mail, None)
             mail = mail or await self._next(relay)
             while mail:
                 try:

@@ -22,6 +22,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from mailshot.errors import MailshotError
 from mailshot.store import rate_slots
 from mailshot.store.engine import Store
 from mailshot.store.rate_slots import SlotRules
@@ -189,7 +190,12 @@ class Limited:
         while not stopped():
             if self._taken:
                 return self._taken.popleft()
-            wait, number = await self._take()
+            try:
+                wait, number = await self._take()
+            except MailshotError as error:
+                log.warning("the rate cannot be looked up now: %s", error)
+                await self._sleep(LONGEST_WAIT_SECONDS)
+                continue
             first = self._clock() + wait
             self._taken.extend(first + turn * 60 / self._rate for turn in range(number))
             if not number:

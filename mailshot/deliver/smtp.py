@@ -9,6 +9,7 @@ server can never hold the whole mail and wait for permission to deliver it.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Collection
 from contextlib import suppress
@@ -124,6 +125,7 @@ class Connection:
             username=server.username,
             password=server.password,
             tls_context=tls_context() if server.tls or server.secure else None,
+            local_hostname=await asyncio.to_thread(local_hostname),
         )
         try:
             await client.connect()
@@ -282,6 +284,12 @@ class Connection:
 def tls_context() -> ssl.SSLContext:
     """Return the trusted certificates, read once: reading them takes longer than sending a mail."""
     return ssl.create_default_context()
+
+
+@cache
+def local_hostname() -> str:
+    """Return the name of this host for EHLO, looked up once: where DNS is slow, each look-up takes seconds."""
+    return socket.getfqdn()
 
 
 async def _greet(client: aiosmtplib.SMTP) -> None:

@@ -90,7 +90,8 @@ class Store:
         """
         if self.sqlite:
             return self
-        options = {"options": "-c plan_cache_mode=force_generic_plan"}
+        given = self.engine.url.query.get("options", "")
+        options = {"options": f"{given} -c plan_cache_mode=force_generic_plan".strip()}
         return Store(create_engine(self.engine.url, connect_args=options, hide_parameters=True, pool_pre_ping=True))
 
     def now(self) -> datetime:

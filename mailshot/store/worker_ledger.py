@@ -201,12 +201,9 @@ def _skipped(gates: Gates) -> CompiledStatement:
     skipped, pending = (dialect.text_literal(word) for word in (DeliveryState.skipped, DeliveryState.pending))
     state = case((forbidden, skipped), else_=pending)
     reason = case(*((clause, dialect.text_literal(why)) for clause, why in reasons), else_=None)
-    back_again = or_(not_(_is_running()), _outdated(), forbidden)
     back = {"token": None, "lease_until": None, "attempts": D.attempts - 1}
     settled_at = case((forbidden, NOW), else_=None)
-    return CompiledStatement(
-        _held_rows().where(back_again).values(state=state, reason=reason, settled_at=settled_at, **back)
-    )
+    return CompiledStatement(_held_rows().values(state=state, reason=reason, settled_at=settled_at, **back))
 
 
 def _held_rows() -> Update:
@@ -282,7 +279,13 @@ def unclaim(connection: Connection, run_id: int, token: int) -> int:
     """Give back every row that is claimed under `token` and whose mail was not sent; return how many."""
     mine = update(DELIVERY).where(D.run_id == run_id, D.token == token, D.state == DeliveryState.claimed)
     back = {"state": DeliveryState.pending, "token": None, "lease_until": None, "attempts": D.attempts - 1}
-    return connection.execute(mine.values(**back)).rowcount
+    # The worker is alive, so the mail that it was rendering has not crashed it.
+    suspicion = case(
+        (D.suspicion == int(Suspicion.rendering), int(Suspicion.held)),
+        (D.suspicion == int(Suspicion.writing_again), int(Suspicion.suspected_again)),
+        else_=D.suspicion,
+    )
+    return connection.execute(mine.values(suspicion=suspicion, **back)).rowcount
 
 
 def _is_running() -> Clause:

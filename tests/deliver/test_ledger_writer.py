@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -12,8 +14,9 @@ from mailshot.deliver import ledger_writer
 from mailshot.deliver.ledger_writer import LedgerWriter
 from mailshot.errors import Unavailable
 from mailshot.states import DeliveryState
+from mailshot.store import worker_ledger
 from mailshot.store.engine import Connection, Store
-from mailshot.store.worker_ledger import Settled
+from mailshot.store.worker_ledger import Claimed, Settled
 from tests.support.ledger_rows import GATES, LEASE, begin, customers, head, states
 
 
@@ -72,3 +75,33 @@ def test_an_outcome_is_written_as_soon_as_the_ledger_answers_again(
 
     assert asyncio.run(settle_while_the_ledger_is_down())
     assert states(store, run_id) == {ann: "sent"}
+
+
+def test_a_claim_that_commits_after_its_caller_was_cancelled_is_given_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, *_ = customers(store, 1)
+    run_id = begin(store, [ann])
+    begun, may_end = threading.Event(), threading.Event()
+    claim = worker_ledger.claim
+
+    def slow_claim(*arguments: Any) -> list[Claimed]:
+        rows = claim(*arguments)
+        begun.set()
+        may_end.wait(60)
+        return rows
+
+    monkeypatch.setattr(worker_ledger, "claim", slow_claim)
+
+    async def stop_during_the_claim() -> None:
+        writer = LedgerWriter(store, head(store, run_id), GATES, 7, LEASE)
+        claiming = asyncio.create_task(writer.claim(1))
+        await asyncio.to_thread(begun.wait, 60)
+        claiming.cancel()
+        closing = asyncio.create_task(writer.close())
+        await asyncio.sleep(0.1)
+        may_end.set()
+        await closing
+
+    asyncio.run(stop_during_the_claim())
+    assert states(store, run_id) == {ann: "pending"}

@@ -33,4 +33,8 @@ def test_waits_grow_until_the_deadline() -> None:
 @given(st.integers(1, 10_000), st.timedeltas(timedelta(), timedelta(days=9)))
 def test_never_at_once_and_never_after_the_deadline(attempts: int, since: timedelta) -> None:
     due = outcome.next_attempt(attempts, LAUNCH, LAUNCH + since)
-    assert due is None or LAUNCH + since < due <= LAUNCH + outcome.RETRY_DEADLINE
+    if attempts < len(outcome.RETRY_WAITS):
+        assert due is not None, "a slow run reaches some mails days after the launch; they get their attempts too"
+        assert LAUNCH + since < due
+    else:
+        assert due is None or LAUNCH + since < due <= LAUNCH + outcome.RETRY_DEADLINE

@@ -304,6 +304,29 @@ def suspicions(store: Store, run_id: int) -> dict[int, int]:
     return {who: row["suspicion"] for who, row in rows(store, run_id).items()}
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(Suspicion.rendering, Suspicion.held), (Suspicion.writing_again, Suspicion.suspected_again)],
+)
+def test_a_mail_that_is_rendered_when_its_worker_stops_has_not_crashed_it(
+    store: Store, before: Suspicion, after: Suspicion
+) -> None:
+    (ann,) = customers(store, 1)
+    run_id = begin(store, [ann])
+    claim(store, run_id, 7)
+    assert apply(store, worker_ledger.set_suspicion, run_id, 7, ann, before)
+    assert apply(store, worker_ledger.unclaim, run_id, 7) == 1
+    assert suspicions(store, run_id) == {ann: after}
+
+
+def test_a_row_that_is_denied_and_no_longer_forbidden_is_pending_again(store: Store) -> None:
+    (ann,) = customers(store, 1)
+    run_id = begin(store, [ann])
+    claim(store, run_id, 7)
+    apply(store, worker_ledger.skip_disallowed, DotRequest(run_id, 7, {ann: 0}, GATES, NOW, NOW))
+    assert states(store, run_id) == {ann: S.pending}
+
+
 def test_a_row_whose_mail_crashed_two_workers_is_proven(store: Store) -> None:
     ann, bob, cid = customers(store, 3)
     run_id = begin(store, [ann, bob, cid])
