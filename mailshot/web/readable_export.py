@@ -22,9 +22,9 @@ from mailshot.web.site import PAGES, SiteSettings
 
 #: Fields and tables that tell a reader nothing.
 TECHNICAL_FIELDS = frozenset((
-    "id", "customer_id", "lot", "address_hash", "digest", "token", "lease_until", "revision", "suspicion", "attempts",
-    "next_attempt_at", "nth", "part", "parser_version", "scrubbed_at", "key", "proof", "gross", "known", "lines",
-    "run_id", "plan_id", "offers", "settled_at", "due_at", "old_hash", "new_hash", "client_hash",
+    "id", "customer_id", "lot", "address_hash", "digest", "token", "relay", "lease_until", "revision", "suspicion",
+    "attempts", "next_attempt_at", "nth", "part", "parser_version", "scrubbed_at", "key", "proof", "gross", "known",
+    "lines", "run_id", "plan_id", "offers", "settled_at", "due_at", "old_hash", "new_hash", "client_hash",
 ))  # fmt: skip
 #: By table: fields that are technical only in other tables.
 READABLE_FIELDS = {"customer": ("key",), "link": ("id",)}
