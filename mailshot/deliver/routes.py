@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mailshot.deliver import rate_limit
+from mailshot.deliver import rate_limit, smtp
 from mailshot.deliver.outcome import Outcome
 from mailshot.deliver.relays import Relay
 from mailshot.deliver.send_settings import SendSettings
-from mailshot.deliver.smtp import Connection, MailObject, Server, check_server
+from mailshot.deliver.smtp import Connection, MailObject, Server
 from mailshot.errors import SettingsError, Unavailable
 from mailshot.render.compose import OutgoingMail
 from mailshot.render.dkim_keys import NO_KEYS, DkimKeys
@@ -81,7 +81,7 @@ def check_any(servers: Sequence[Server]) -> None:
     errors = []
     for server in servers:
         try:
-            check_server(server)
+            smtp.check_server(server)
             return
         except Unavailable as error:
             errors.append(error)
