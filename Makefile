@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check torture slow-tests bench up texts lock clean
+.PHONY: bench-send demo test check torture slow-tests bench up texts lock clean
 
 demo: $(VENV)/.demo ## Import a year of groceries, plan, send to a local inbox, answer, plan again, report.
 	$(BIN)/mailshot demo
@@ -38,6 +38,9 @@ slow-tests: $(VENV)/.dev ## The tests that take minutes each; numbers are printe
 
 bench: $(VENV)/.demo $(VENV)/.dev ## Print every benchmark's ratio.
 	for file in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
+
+bench-send: $(VENV)/.dev ## Measure sending against smtp-source (Debian: postfix).
+	$(BIN)/python -m benchmarks.sending
 
 up: $(VENV)/.demo ## Run the demo project with its inbox.
 	cd demo-project && ../$(BIN)/mailshot up --inbox

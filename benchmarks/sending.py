@@ -6,7 +6,7 @@ transport: our SMTP connection sends one fixed mail of 8 KB over 20 connections,
 rivals send the same: `smtp-source -d`, a generator in C that renders nothing, and aiosmtplib's own `sendmail`.
 pipeline: `mailshot worker` sends a launched campaign of personalised mails of 6 KB in HTML and text, each with its
 intent and outcome in the ledger: on PostgreSQL by two processes and on SQLite by one, over 20 and over 60 connections.
-Prints the CPU time of the workers a mail, and nodemailer's pool sending a fixed mail where NODE_PATH has it.
+Prints the CPU time of the workers for each mail.
 latency: the transport again, to a server whose every answer takes 20 ms.
 
 Rates are mails a second; each ratio compares medians of rounds in which all took turns. smtp-sink and smtp-source are

@@ -1,7 +1,7 @@
-"""Points in the life of a mail at which the fault programme kills a worker (tests/torture).
+"""Failpoints: places in the life of a mail at which the fault programme kills a worker (tests/torture).
 
-A worker that is started with MAILSHOT_TEST_FAILPOINT=NAME:COUNT sends itself SIGKILL when it passes that point the
-COUNT-th time. Without the variable a point costs one comparison.
+A worker that is started with MAILSHOT_TEST_FAILPOINT=NAME:COUNT sends itself SIGKILL when it reaches that failpoint
+for the COUNT-th time. Without the variable a failpoint costs one comparison.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _left = int(_count or 1)
 
 
 def reach(name: str) -> None:
-    """Pass a point; here the process ends if it was told to."""
+    """Reach a failpoint: kill this process if it is the chosen one, and the count is used up."""
     global _left
     if name != _name:
         return

@@ -129,6 +129,6 @@ def _hashed(match: re.Match[str]) -> str:
 
 
 def _log_exception(message: str, error: tuple[Any, Any, Any]) -> None:
-    # A thread that ends by SystemExit ends as it was told to.
+    # SystemExit is the normal way to end a thread early, not an error.
     if error[0] is not None and not issubclass(error[0], SystemExit):
         logging.getLogger(__name__).critical("%s by an exception", message, exc_info=error)

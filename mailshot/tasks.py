@@ -22,7 +22,7 @@ import dramatiq
 from mailshot import logs, metrics
 from mailshot.bootstrap import App
 from mailshot.campaign import conversions, schedules
-from mailshot.deliver import address_mails, confirmations, pipeline, requested_mails, sign_up_mails
+from mailshot.deliver import address_mails, confirmations, pipeline, relays, requested_mails, sign_up_mails
 from mailshot.deliver.requested_mails import RequestedMails
 from mailshot.doorbell import ACTOR, QUEUE, QUEUE_ERRORS
 from mailshot.errors import Busy, MailshotError
@@ -164,11 +164,12 @@ def work_until(app: App, threads: int, stop: threading.Event) -> None:
     shared = threads == 1 or not app.settings.embedded
     try:
         # Doorbells may be lost, so check the ledger regularly.
-        while not stop.is_set():
-            for run_id in _runs_with_due_mail(app, watch, shared) if pool.idle else []:
-                if not app.doorbell.ring(run_id):
-                    pool.send_batch(app, run_id, stop)
-            stop.wait(min(LEDGER_POLL_SECONDS, app.settings.lease / 2))
+        with metrics.UNUSABLE_RELAYS.reading(relays.count_unusable):
+            while not stop.is_set():
+                for run_id in _runs_with_due_mail(app, watch, shared) if pool.idle else []:
+                    if not app.doorbell.ring(run_id):
+                        pool.send_batch(app, run_id, stop)
+                stop.wait(min(LEDGER_POLL_SECONDS, app.settings.lease / 2))
     finally:
         stop.set()
         pool.wait_idle(app.settings.dot_timeout + 60)
@@ -309,7 +310,7 @@ def _send_requested_mails_until(app: App, stop: threading.Event) -> None:
         try:
             for kind in REQUESTED_MAILS:
                 now = datetime.now(UTC)
-                # A worker needs no keys and no server where nobody asks for such a mail.
+                # A worker needs no keys and no server as long as no such mail is requested.
                 if requested_mails.is_any_due(app.store, kind, now):
                     requested_mails.send_due(app.send_settings, kind, now, stop)
         except Busy:

@@ -117,7 +117,7 @@ def worker(
         each = f" in each of {number} processes" if number > 1 else ""
         output.print_text(f"Worker with {app.settings.connections} connections to {_servers(app)}{each}{signing}.")
         if number == 1:
-            work(stop, threads)
+            _work(app, stop, threads)
             return
         children = child_processes.ChildProcesses("worker", number, work, threads)
         children.start()
@@ -126,10 +126,13 @@ def worker(
 
 
 def work(stop: threading.Event, threads: int) -> None:
-    """Be a worker until `stop` is set."""
+    """Be a worker until `stop` is set, in a child process."""
+    _work(context.app(), stop, threads)
+
+
+def _work(app: App, stop: threading.Event, threads: int) -> None:
     from mailshot import tasks
 
-    app = context.app()
     _serve_metrics(app, metrics.WORKER)
     freeze_startup_objects()
     tasks.work_until(app, threads, stop)

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Collection, Mapping
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,8 +34,8 @@ from mailshot.store.engine import Store
 from mailshot.store.worker_ledger import Settled
 
 log = logging.getLogger(__name__)
-#: Replies in a row that object to the sender, after which a relay is left alone, and a batch stops when all relays are:
-#: each further mail would harm the sender's reputation.
+#: Replies in a row that object to the sender, after which a relay is not used for a while; a batch stops when no relay
+#: is left. Each further mail would harm the sender's reputation.
 MAX_SENDER_FAULTS = 5
 
 
@@ -46,8 +46,7 @@ def send_batch(settings: SendSettings, run_id: int, most: int, stop: threading.E
     then nothing is sent.
     Several workers may do this for one run at the same time. Setting `stop` ends the batch after the mails in progress.
     """
-    for store in (settings.store, settings.ledger):
-        store.set_clock()
+    settings.store.set_clock()
     with settings.store.write() as connection:
         ledger.recover(connection, settings.store.now())
     run = frozen_run.load_running(settings.store, run_id)
@@ -89,19 +88,16 @@ async def _send_over_connections(
     sender_address = str(run.mailing.sender["address"])
     limiter = rate_limit.limiter(run.row.campaign, sender_address, run.rate, settings.redis, settings.store)
     sender = _Sender(settings, run, writer, composer, relays, limiter)
-    measured = sender.measured()
-    try:
+    async with AsyncExitStack() as closing:
+        # In reverse: first no more mails are rendered, then the ledger is written.
+        for part in (relays, limiter, writer, composer):
+            closing.push_async_callback(part.close)
+        closing.enter_context(sender.measured())
         composer.start()
         # One connection that fails by a bug in Mailshot must not cancel the others between dot and reply.
         tasks = (sender.send_until_done() for _ in range(settings.connections))
         errors = await asyncio.gather(*tasks, return_exceptions=True)
         unhindered = not composer.stopped
-    finally:
-        measured.close()
-        await composer.close()
-        await writer.close()
-        await limiter.close()
-        await relays.close()
     for error in errors:
         if error is not None:
             raise error
@@ -304,8 +300,8 @@ class _Sender:
     def _note_unavailable(self, relay: Relay, error: Unavailable) -> None:
         """Note that no connection could be opened; when no relay works any more, stop."""
         log.error("%s", error)
-        metrics.CONNECTION_FAILURES.add()
-        self.relays.fail(relay, outcome.clean_reply(error.message))
+        metrics.CONNECTION_FAILURES.add(1, relay.server.setting)
+        self.relays.fail(relay)
         self._halt_without_relay()
 
     def _note(self, relay: Relay, result: Outcome) -> None:
@@ -313,8 +309,8 @@ class _Sender:
         if result.status is Status.accepted:
             self.relays.answer(relay, accepted=True)
         elif result.sender_fault or result.wants_less:
-            metrics.SENDER_FAULTS.add()
-            self.relays.object(relay, result.reply, result.wants_less, MAX_SENDER_FAULTS)
+            metrics.SENDER_FAULTS.add(1, relay.server.setting)
+            self.relays.object(relay, result.wants_less, MAX_SENDER_FAULTS)
             if relay.faults >= MAX_SENDER_FAULTS:
                 log.error("%s objects to the sender, stopping for now: %s", relay.server, logs.masked(result.reply))
                 self._halt_without_relay()

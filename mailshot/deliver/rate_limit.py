@@ -35,6 +35,8 @@ AHEAD_SECONDS = 0.05
 LONGEST_WAIT_SECONDS, SHORTEST_WAIT_SECONDS = 0.5, 0.001
 #: A campaign that has not asked for this long is over: its rate no longer counts for its sender.
 ACTIVE_SECONDS = 10.0
+#: From an error of Redis to the next request to it. Workers that saw no error count there, so not for long.
+REDIS_RETRY_SECONDS = 5.0
 RULES = SlotRules(AHEAD_SECONDS, ACTIVE_SECONDS)
 
 # Per sender one hash: campaign -> "last slot, rate, last asked". Returns the seconds until the next slot, and how many
@@ -169,6 +171,8 @@ class Limited:
         self._campaign, self._sender, self._rate = campaign, sender.casefold(), rate
         self._slots, self._fallback = slots, fallback
         self._sleep, self._clock = sleep, clock
+        #: Until then the database keeps the rate.
+        self._redis_from = float("-inf")
         #: When the slots begin that are taken and not used yet.
         self._taken: deque[float] = deque()
         # One connection of a batch asks at a time; otherwise all would ask at the same moment.
@@ -206,12 +210,12 @@ class Limited:
         # At a high rate a request for each mail would take longer than the mail.
         most = 1 + int(self._rate / 60 * AHEAD_SECONDS)
         try:
-            return await self._slots.take(self._sender, self._campaign, self._rate, most)
+            if self._clock() >= self._redis_from:
+                return await self._slots.take(self._sender, self._campaign, self._rate, most)
         except (RedisError, OSError) as error:
-            log.warning("Redis does not answer; the rate is kept by the database: %s", error)
-            await self._slots.close()
-            self._slots = self._fallback
-            return await self._slots.take(self._sender, self._campaign, self._rate, most)
+            log.warning("Redis does not answer; the rate is kept by the database for a while: %s", error)
+            self._redis_from = self._clock() + REDIS_RETRY_SECONDS
+        return await self._fallback.take(self._sender, self._campaign, self._rate, most)
 
 
 def limiter(campaign: str, sender: str, rate: int | None, redis_url: str, store: Store) -> RateLimiter:

@@ -2,12 +2,12 @@
 
 A sender without relays has one: MAILSHOT_SMTP. What a process learns of a relay outlives a batch:
 
-- A relay that cannot be connected to is left alone for a while, and the others take its places. Then one connection
+- A relay that cannot be connected to is not used for a while, and the others take its places. Then one connection
   tries it, and the others follow when it has answered.
 - A relay that objects to the sender (421, 4.7.x) is paused for a moment and gets half the connections; for each
   `GROW_AFTER` accepted mails it gets one more (additive increase, multiplicative decrease).
 
-A *place* is the right to one connection. Start at `Relays.share_out`; `list_health` is for those who only look.
+A *place* is the right to one connection. Start at `Relays.share_out`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from mailshot.deliver.rate_limit import RateLimiter
 from mailshot.deliver.smtp import Server
 
-#: The first and the longest time for which a relay that cannot be connected to is left alone, before jitter.
+#: The first and the longest time for which a relay that cannot be connected to is not used, before jitter.
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 1.0, 30.0
 #: The same for a relay that objects to the sender.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
@@ -34,43 +33,10 @@ GROW_AFTER = 50
 CHECK_SECONDS = 0.5
 
 
-class RelayCondition(StrEnum):
-    """What a relay can be used for now."""
-
-    works = "works"
-    paused = "paused"
-    down = "down"
-
-
-@dataclass(frozen=True, slots=True)
-class RelayHealth:
-    """How one relay does, in this process."""
-
-    #: The setting of its address: MAILSHOT_SMTP or MAILSHOT_RELAY_<NAME>.
-    setting: str
-    #: Host and port.
-    address: str
-    condition: RelayCondition
-    #: Seconds until it is tried again, 0 unless it is paused or down.
-    wait: float
-    #: Connections of all batches.
-    connections: int
-    #: The most connections after objections; None: as many as are set.
-    most: int | None
-    #: Mails since the process started.
-    accepted: int
-    #: Replies that objected to the sender, and connections that could not be opened, since the process started.
-    objections: int
-    failures: int
-    #: The last of these, "" without any.
-    last_error: str
-
-
 class RelayRecord:
     """What this process knows of one relay. Several threads may send through it; times are those of `monotonic`."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self.down_until = self.paused_until = 0.0
         #: Failures in a row: while there are some, only one connection tries it.
@@ -81,8 +47,6 @@ class RelayRecord:
         #: The most places after objections, None for no such limit; accepted mails since it last changed.
         self.most: int | None = None
         self._grown = 0
-        self._accepted = self._objections = self._failed = 0
-        self._last_error = ""
 
     def add(self, batches: int = 0, places: int = 0) -> None:
         """Count batches and places, or give them back."""
@@ -90,29 +54,24 @@ class RelayRecord:
             self.batches += batches
             self.places += places
 
-    def fail(self, reason: str, now: float) -> None:
-        """Leave it alone for a while."""
+    def fail(self, now: float) -> None:
+        """Do not use it for a while."""
         with self._lock:
-            self._failed += 1
-            self._last_error = reason
             if now >= self.down_until:  # else several connections have found out the same
                 self.failures += 1
                 self.down_until = now + _delay(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, self.failures)
 
-    def slow_down(self, reason: str, now: float) -> None:
+    def slow_down(self, now: float) -> None:
         """Halve its connections and pause it for a moment."""
         with self._lock:
-            self._objections += 1
-            self._last_error = reason
             if now >= self.paused_until:  # else it has just been slowed down
                 self._pauses += 1
                 self.most, self._grown = max(min(self.places, self.most or self.places) // 2, 1), 0
                 self.paused_until = now + _delay(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, self._pauses)
 
-    def limit(self, connections: int, reason: str) -> None:
+    def limit(self, connections: int) -> None:
         """Note that it takes only so many connections."""
         with self._lock:
-            self._last_error = reason
             self.most, self._grown = max(connections, 1), 0
 
     def answer(self, accepted: bool) -> bool:
@@ -120,7 +79,6 @@ class RelayRecord:
         with self._lock:
             changed, self.failures = self.failures > 0, 0
             if accepted:
-                self._accepted += 1
                 self._pauses = 0
                 self._grown += 1
                 if self.most is not None and self._grown >= GROW_AFTER:
@@ -132,7 +90,7 @@ class RelayRecord:
 
         `limit` is that of all batches together if it is `shared`, else that of each.
         """
-        if now < max(self.down_until, self.paused_until):
+        if not self.is_usable(now):
             return 0
         with self._lock:
             batches = max(self.batches, 1)
@@ -142,15 +100,9 @@ class RelayRecord:
             total = 1 if self.failures else min(total, self.most or total)
             return max(min(-(-total // batches), total - (self.places - own)), 0)
 
-    def health(self, now: float) -> RelayHealth:
-        """Return a copy for those who only look."""
-        wait = max(self.down_until, self.paused_until) - now
-        condition = RelayCondition.paused if now < self.paused_until else RelayCondition.works
-        condition = RelayCondition.down if now < self.down_until else condition
-        return RelayHealth(
-            self._server.setting, str(self._server), condition, max(wait, 0.0), self.places, self.most, self._accepted,
-            self._objections, self._failed, self._last_error,
-        )  # fmt: skip
+    def is_usable(self, now: float) -> bool:
+        """Return whether it is neither down nor paused."""
+        return now >= max(self.down_until, self.paused_until)
 
 
 _records: dict[tuple[str, str], RelayRecord] = {}
@@ -158,18 +110,13 @@ _records: dict[tuple[str, str], RelayRecord] = {}
 
 def record_of(server: Server) -> RelayRecord:
     """Return what this process knows of a relay."""
-    return _records.setdefault((server.setting, str(server)), RelayRecord(server))
+    return _records.setdefault((server.setting, str(server)), RelayRecord())
 
 
-def list_health() -> list[RelayHealth]:
-    """Return how each relay does that this process has used."""
+def count_unusable() -> int:
+    """Return how many relays that this process has used are down or paused."""
     now = time.monotonic()
-    return [record.health(now) for _, record in sorted(_records.items())]
-
-
-def forget() -> None:
-    """Forget all relays."""
-    _records.clear()
+    return sum(not record.is_usable(now) for record in list(_records.values()))
 
 
 def _delay(first: float, longest: float, times: int) -> float:
@@ -241,9 +188,13 @@ class Relays:
 
     @property
     def usable_names(self) -> list[str] | None:
-        """The names of those that are not down; None for MAILSHOT_SMTP."""
-        working = [relay.name for relay in self._working(time.monotonic()) if relay.name]
-        return working if any(relay.name for relay in self.all) else None
+        """The names of those that are neither down nor paused; None for MAILSHOT_SMTP.
+
+        Of rows that only one relay may send, a worker claims only theirs.
+        """
+        now = time.monotonic()
+        usable = [relay.name for relay in self.all if relay.name and relay.record.is_usable(now)]
+        return usable if any(relay.name for relay in self.all) else None
 
     def share_out(self) -> None:
         """Decide how many places each relay should have: by weight, within its room, and spares only without others."""
@@ -301,24 +252,24 @@ class Relays:
         relay = self._by_name.get(name)
         return relay is not None and relay.places < relay.room(time.monotonic())
 
-    def fail(self, relay: Relay, reason: str) -> None:
+    def fail(self, relay: Relay) -> None:
         """Note that a connection could not be opened. One that has others open takes no more than these."""
         if relay.connections:
-            relay.record.limit(relay.connections, reason)
+            relay.record.limit(relay.connections)
         else:
-            relay.record.fail(reason, time.monotonic())
+            relay.record.fail(time.monotonic())
         self.share_out()
 
-    def object(self, relay: Relay, reason: str, wants_less: bool, most: int) -> None:
+    def object(self, relay: Relay, wants_less: bool, most: int) -> None:
         """Note that it objects to the sender, for a while if it only wants fewer mails.
 
-        After `most` times in a row it is left alone like one that fails.
+        After `most` times in a row it is not used for a while, like one that fails.
         """
         relay.faults += 1
         if wants_less:
-            relay.record.slow_down(reason, time.monotonic())
+            relay.record.slow_down(time.monotonic())
         if relay.faults >= most:
-            relay.record.fail(reason, time.monotonic())
+            relay.record.fail(time.monotonic())
         self.share_out()
 
     def answer(self, relay: Relay, accepted: bool) -> None:

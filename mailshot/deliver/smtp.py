@@ -22,6 +22,7 @@ import aiosmtplib
 from mailshot import failpoints
 from mailshot.deliver import pipelining
 from mailshot.deliver.outcome import Outcome, Phase, classify_reply, connection_lost
+from mailshot.deliver.pipelining import Grouping
 from mailshot.deliver.smtp_replies import SmtpReplies
 from mailshot.errors import Unavailable
 
@@ -107,7 +108,8 @@ class Connection:
         self._timeouts = server.timeouts
         self._replies = replies
         self.eight_bit = "8bitmime" in extensions
-        self._pipelining = pipelining.known(server.host, server.port) if "pipelining" in extensions else None
+        offered = "pipelining" in extensions
+        self._pipelining = pipelining.known(server.host, server.port) if offered else pipelining.NOT_OFFERED
         #: The mail whose envelope was sent with the last dot.
         self._begun: MailObject | None = None
         #: A transaction has ended on it. If it breaks before the next one, the server merely closed an idle connection.
@@ -147,27 +149,30 @@ class Connection:
 
     async def send_body(self, mail: MailObject) -> Outcome | None:
         """Send envelope and body without the dot. None means the server is waiting for the dot."""
-        followed, self._begun = self._begun is mail, None
-        grouped = followed or (self._pipelining is not None and self._pipelining.commands.usable)
+        grouping, self._begun = self._grouping_of(mail), None
         phase = Phase.mail
         try:
-            if grouped and not followed:
+            if grouping is Grouping.together:
                 self._replies.write(self._envelope(mail), 3)
             for phase, command, timeout in self._commands(mail):
-                if not grouped:
+                if grouping is Grouping.alone:
                     self._replies.write(command, 1)
-                code, text = await self._replies.read(self._patience(timeout, phase, grouped, followed))
+                doubtful = self._pipelining.is_doubtful(grouping, phase)
+                code, text = await self._replies.read(min(timeout, self._timeouts.probe) if doubtful else timeout)
                 failpoints.reach(f"after-{phase}")
                 if code != 354 if phase is Phase.data else code >= 300:
-                    return await self._refused(classify_reply(phase, code, text), grouped, followed)
-            self._succeeded(grouped, followed)
+                    return await self._refused(classify_reply(phase, code, text), grouping)
+            self._pipelining.succeeded(grouping)
             phase = Phase.body
             self._replies.write(stuffed(mail.data), 0)
             await self._replies.drain(self._timeouts.block)
             failpoints.reach("after-body")
         except TRANSPORT_ERRORS as error:
             self.drop()
-            return self._broken(connection_lost(phase, str(error) or type(error).__name__), grouped, followed)
+            outcome = connection_lost(phase, str(error) or type(error).__name__)
+            # A server that closes a connection between two mails says nothing about the second one.
+            between = phase is Phase.mail and self._used
+            return replace(outcome, resend=self._pipelining.broke(grouping, phase) or between)
         return None
 
     async def send_dot(self, following: MailObject | None = None) -> Outcome:
@@ -178,9 +183,8 @@ class Connection:
         if not self.alive:
             self.drop()
             return connection_lost(Phase.body, "the server left before the dot")
-        together = following is not None and self._may_follow()
         try:
-            if following is not None and together:
+            if following is not None and self._pipelining.may_follow:
                 self._begun = following
                 self._replies.write(b".\r\n" + self._envelope(following), 4)
             else:
@@ -219,50 +223,21 @@ class Connection:
     def _envelope(self, mail: MailObject) -> bytes:
         return b"".join(command for _, command, _ in self._commands(mail))
 
-    def _may_follow(self) -> bool:
-        known = self._pipelining
-        return known is not None and known.commands.usable and known.after_dot.usable
+    def _grouping_of(self, mail: MailObject) -> Grouping:
+        if self._begun is mail:
+            return Grouping.after_dot
+        return Grouping.together if self._pipelining.may_group else Grouping.alone
 
-    def _patience(self, timeout: float, phase: Phase, grouped: bool, followed: bool) -> float:
-        """Return how long to wait for a reply: not long where the command may have been lost."""
-        known = self._pipelining
-        if known is None or not grouped:
-            return timeout
-        proven = known.after_dot.proven if followed and phase is Phase.mail else known.commands.proven
-        doubtful = not proven and (followed or phase is not Phase.mail)
-        return min(timeout, self._timeouts.probe) if doubtful else timeout
-
-    def _succeeded(self, grouped: bool, followed: bool) -> None:
-        if self._pipelining and grouped:
-            self._pipelining.commands.succeeded()
-        if self._pipelining and followed:
-            self._pipelining.after_dot.succeeded()
-
-    def _broken(self, outcome: Outcome, grouped: bool, followed: bool) -> Outcome:
-        """Return the outcome of a connection that broke, and note what it says about pipelining."""
-        if outcome.phase is Phase.mail:
-            if self._pipelining and followed:
-                self._pipelining.after_dot.failed()
-            # A server that closes a connection between two mails says nothing about the second one.
-            return replace(outcome, resend=self._used)
-        if self._pipelining and grouped and outcome.phase in (Phase.rcpt, Phase.data):
-            resend = not self._pipelining.commands.proven
-            self._pipelining.commands.failed()
-            return replace(outcome, resend=resend)
-        return outcome
-
-    async def _refused(self, outcome: Outcome, grouped: bool, followed: bool) -> Outcome:
+    async def _refused(self, outcome: Outcome, grouping: Grouping) -> Outcome:
         """End a transaction whose envelope was refused, so that the connection can carry another mail, or close it."""
-        if grouped and outcome.phase is Phase.mail and pipelining.TOO_EARLY.search(outcome.reply):
-            self.drop()
-            assert self._pipelining is not None
-            (self._pipelining.after_dot if followed else self._pipelining.commands).failed()
-            return replace(outcome, close=True, resend=True, sender_fault=False)
         if outcome.phase is Phase.mail:
+            if self._pipelining.was_too_early(grouping, outcome.reply):
+                self.drop()
+                return replace(outcome, close=True, resend=True, sender_fault=False)
             # Some servers take only so many mails over one connection.
             outcome = replace(outcome, resend=self._used)
         with suppress(*TRANSPORT_ERRORS):
-            if not outcome.close and await self._reset(data_sent=grouped):
+            if not outcome.close and await self._reset(data_sent=grouping is not Grouping.alone):
                 self._used = True
                 return outcome
         self.drop()

@@ -13,6 +13,8 @@ from mailshot.states import DeliveryState, IncomingKind
 WEB, WORKER, CLOCK, MAILBOX = PROCESSES = ("web", "worker", "clock", "mailbox")
 #: Seconds, from a commit on a fast disk to the timeout of the final dot.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+#: A relay is named by its setting.
+_DEFAULT = [("MAILSHOT_SMTP",)]
 _NUMBERS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 #: How a mail left a worker's hands, by the state that its row went to.
@@ -54,12 +56,17 @@ REPLY_SECONDS = Histogram(
 )
 CONNECTIONS = Gauge("mailshot_smtp_connections", "Open SMTP connections.", (WORKER,), idle=0)
 CONNECTION_FAILURES = Counter(
-    "mailshot_smtp_connection_failures", "SMTP connections that could not be opened.", (WORKER,)
+    "mailshot_smtp_connection_failures", "SMTP connections that could not be opened.", (WORKER,), ("relay",), _DEFAULT
 )
 SENDER_FAULTS = Counter(
     "mailshot_sender_faults",
     "Replies that object to the sender (4.7.x, 5.7.x, or to MAIL), not to a recipient.",
     (WORKER,),
+    ("relay",),
+    _DEFAULT,
+)
+UNUSABLE_RELAYS = Gauge(
+    "mailshot_unusable_relays", "Relays that are down, or paused after they objected to the sender.", (WORKER,), idle=0
 )
 CLAIMED = Gauge(
     "mailshot_claimed_mails", "Mails that this process holds: claimed, and not settled yet.", (WORKER,), idle=0

@@ -59,7 +59,7 @@ class Gauge(Metric):
     """A number that goes up and down. It is not stored: its readers are called when it is read."""
 
     def __init__(self, name: str, help: str, processes: Sequence[str], idle: float | None = None) -> None:
-        """`idle`: the value while nobody knows one; None hides the gauge then."""
+        """`idle`: the value while no reader has one; None: the gauge is hidden then."""
         super().__init__(name, help, processes)
         self._idle = idle
         self._readers: list[Callable[[], float | None]] = []

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 CRLF = b"\r\n"
-#: Named once more than they occur, so that nobody can add another one (RFC 6376 section 8.15).
+#: Named once more than they occur: a header that is added later breaks the signature (RFC 6376 section 8.15).
 OVERSIGNED = ("From", "To", "Subject", "Date", "Reply-To")
 #: Signed where they occur. Yahoo wants both List-Unsubscribe headers signed, Gmail also Feedback-ID.
 SIGNED = (

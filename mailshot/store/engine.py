@@ -13,6 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,21 @@ WRITE = {"write": True, "preserve_rowcount": True}
 AFTER_COMMIT = "after_commit"
 
 
+@dataclass(slots=True)
+class DatabaseClock:
+    """How far the clock of a database is ahead of this host's."""
+
+    offset: timedelta = timedelta(0)
+
+
 class Store:
     """One database. `read()` and `write()` each give a connection that lives for one transaction."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, clock: DatabaseClock | None = None) -> None:
+        """`clock`: that of another store on the same database, None for one of its own."""
         self.engine = engine
         self._turn = self._writer_turn() if self.sqlite else None
-        self._clock_offset = timedelta(0)
+        self._clock = clock or DatabaseClock()
         # At exit at the latest: closing the last connection is what removes SQLite's log (-wal and -shm).
         weakref.finalize(self, engine.dispose)
 
@@ -92,11 +101,12 @@ class Store:
             return self
         given = self.engine.url.query.get("options", "")
         options = {"options": f"{given} -c plan_cache_mode=force_generic_plan".strip()}
-        return Store(create_engine(self.engine.url, connect_args=options, hide_parameters=True, pool_pre_ping=True))
+        engine = create_engine(self.engine.url, connect_args=options, hide_parameters=True, pool_pre_ping=True)
+        return Store(engine, self._clock)
 
     def now(self) -> datetime:
         """Return the present moment in UTC on the clock of the database, which all hosts share: for leases."""
-        return datetime.now(UTC) + self._clock_offset
+        return datetime.now(UTC) + self._clock.offset
 
     def set_clock(self) -> None:
         """Find out how far the clock of the database is from that of this host. Raises Unavailable."""
@@ -106,7 +116,7 @@ class Store:
             before = datetime.now(UTC)
             there: datetime = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
             after = datetime.now(UTC)
-        self._clock_offset = there - (before + (after - before) / 2)
+        self._clock.offset = there - (before + (after - before) / 2)
 
     @property
     def sqlite(self) -> bool:
@@ -208,7 +218,7 @@ class Store:
 def after_commit(connection: Connection) -> list[Callable[[], object]]:
     """Return the list of what is called once the transaction of this connection is committed.
 
-    Only what is counted belongs there: it must not fail. Whoever rolls a savepoint back removes what was added since.
+    Use it for counters only: it must not fail. Code that rolls back a savepoint removes what was added since.
     """
     actions: list[Callable[[], object]] = connection.get_execution_options().get(AFTER_COMMIT, [])
     return actions

@@ -11,8 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import CTE, BigInteger, FromClause, Select, and_, exists, func, literal, null, or_, select
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 from sqlmodel import Field, SQLModel
 
 from mailshot.audience.compile import unindexed
@@ -101,24 +99,12 @@ def mails_of(customer_id: int, mates: Sequence[int]) -> Clause:
     return or_(DELIVERY.c.customer_id.in_(mates), earlier.exists())
 
 
-class Unsearched(FunctionElement[int]):
-    """A number whose index a query must not use, on either database."""
-
-    inherit_cache = True
-    type = BigInteger()
-
-
-@compiles(Unsearched)
-def _unsearched(element: Any, compiler: Any, **options: Any) -> str:
-    return f"({compiler.process(element.clauses.clauses[0], **options)} + 0)"
-
-
 def of_delivery(table: FromClause, *which: Clause) -> Select[Any]:
     """Return the rows of `table` that match, of the customer of a delivery and of all others with the same address.
 
     The query begins at the customer, who has few rows. Where a database has no statistics of a table yet, it would
     begin at the run's deliveries otherwise, and read all of them for each mail: the number of a run that `table` is
-    searched by must be `Unsearched`.
+    searched by must be `unindexed` everywhere.
     """
     mine, theirs = CUSTOMER.alias("mine"), CUSTOMER.alias("theirs")
     same = or_(theirs.c.id == mine.c.id, theirs.c.address_hash == mine.c.address_hash)

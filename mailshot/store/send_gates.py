@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, and_, bindparam, exists, func, not_, or_, true
 
+from mailshot.audience.compile import unindexed
 from mailshot.profile.preferences import Answer, Limit
 from mailshot.states import MAY_HAVE_ARRIVED, UNSENT
 from mailshot.store import dialect, inboxes, pauses, sent_mail
@@ -92,7 +93,7 @@ class SendGates:
         """
         other = DELIVERY.alias("other")
         first = and_(dialect.is_one_of(other.c.state, UNSENT), other.c.customer_id < DELIVERY.c.customer_id)
-        mate = and_(inboxes.Unsearched(other.c.run_id) == RUN_ID, other.c.customer_id != DELIVERY.c.customer_id)
+        mate = and_(unindexed(other.c.run_id, everywhere=True) == RUN_ID, other.c.customer_id != DELIVERY.c.customer_id)
         return exists(inboxes.of_delivery(other, mate, or_(dialect.is_one_of(other.c.state, MAY_HAVE_ARRIVED), first)))
 
     @property
@@ -119,9 +120,8 @@ class SendGates:
             return true()
         mail, ran = DELIVERY.alias("mail"), RUN.alias("ran")
         recent = sent_mail.counts_in(_window(limit), ran, mail)
-        counting = and_(
-            ran.c.id == inboxes.Unsearched(mail.c.run_id), ran.c.id != RUN_ID, counts_in_caps(ran, self.gates), recent
-        )
+        joined = ran.c.id == unindexed(mail.c.run_id, everywhere=True)
+        counting = and_(joined, ran.c.id != RUN_ID, counts_in_caps(ran, self.gates), recent)
         mails = inboxes.of_delivery(
             mail, counting, dialect.is_one_of(mail.c.state, MAY_HAVE_ARRIVED)
         ).with_only_columns(func.count())

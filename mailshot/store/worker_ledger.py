@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     String,
     Update,
     bindparam,
@@ -114,7 +115,7 @@ def claim(
 
 def _take(connection: Connection, run_id: int, due: Clause, token: int, until: datetime, most: int) -> list[Claimed]:
     # One state at a time and in the order of the index, so that a claim reads only what it takes.
-    due_rows = select(D.customer_id).where(D.run_id == run_id, due, _running(run_id)).order_by(D.customer_id)
+    due_rows = select(D.customer_id).where(D.run_id == run_id, due, _is_running(run_id)).order_by(D.customer_id)
     chosen = due_rows.limit(most).with_for_update(skip_locked=True, of=DELIVERY).cte("chosen")
     taken = (
         update(DELIVERY)
@@ -288,11 +289,7 @@ def unclaim(connection: Connection, run_id: int, token: int) -> int:
     return connection.execute(mine.values(suspicion=suspicion, **back)).rowcount
 
 
-def _is_running() -> Clause:
-    return exists().where(RUN.c.id == RUN_ID, RUN.c.state == RunState.running)
-
-
-def _running(run_id: int) -> Clause:
+def _is_running(run_id: int | ColumnElement[int] = RUN_ID) -> Clause:
     return exists().where(RUN.c.id == run_id, RUN.c.state == RunState.running)
 
 

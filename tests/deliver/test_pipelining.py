@@ -21,9 +21,9 @@ SHORT = Timeouts(connect=20.0, command=20.0, data=20.0, block=20.0, dot=5.0, pro
 
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
-    pipelining.forget()
+    pipelining._known.clear()
     yield
-    pipelining.forget()
+    pipelining._known.clear()
 
 
 def mail(local: str) -> MailObject:

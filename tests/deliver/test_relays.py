@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from mailshot import metrics
 from mailshot.bootstrap import App
 from mailshot.deliver import pipeline, rate_limit, relays
-from mailshot.deliver.relays import Relay, RelayCondition, Relays
+from mailshot.deliver.relays import Relay, Relays
 from mailshot.deliver.smtp import Server
 from mailshot.errors import SettingsError
+from mailshot.metrics import Counter as Counted
 from mailshot.settings import Settings
 from mailshot.store import dialect, ledger, tables
 from tests.support import processes, project
@@ -34,9 +36,18 @@ BOTH = "[{relay: own, weight: 3}, {relay: ses}]"
 @pytest.fixture(autouse=True)
 def _own_records() -> Iterator[None]:
     """Let no test inherit what another one learnt of a relay at the same port."""
-    relays.forget()
+    relays._records.clear()
     yield
-    relays.forget()
+    relays._records.clear()
+
+
+def counted(counter: Counted, relay: str) -> int:
+    """Return a counter's number for a relay, in this process."""
+    return dict(counter.read()).get((f"MAILSHOT_RELAY_{relay}",), 0)
+
+
+def objections() -> int:
+    return sum(counted(metrics.SENDER_FAULTS, relay) for relay in ("OWN", "SES"))
 
 
 @pytest.fixture
@@ -152,7 +163,7 @@ def test_a_mail_in_doubt_is_sent_again_by_its_relay_only(shop: Shop, run: Run) -
     assert "rst-after-accept-lost@mail.example" not in sinks["ses"].recipients()
     # The relay is moved: the same name at another address takes the mail.
     moved = run()
-    relays.forget()
+    relays._records.clear()
     send(app(shop, {"own": moved, "ses": sinks["ses"]}), run_id)
     assert [entry["rcpt"] for entry in moved.entries()] == ["rst-after-accept-lost@mail.example"]
     assert "rst-after-accept-lost@mail.example" not in sinks["ses"].recipients()
@@ -200,13 +211,15 @@ def test_a_spare_is_used_only_while_no_other_works(shop: Shop, run: Run) -> None
 @pytest.mark.parametrize("fault", ["421", "fin", "rst"])
 def test_a_relay_that_refuses_connections_is_left_alone(shop: Shop, run: Run, fault: str) -> None:
     sinks = {"own": run("--at-connect", fault), "ses": run()}
-    run_id = launch(shop, BOTH)
+    run_id, failures = launch(shop, BOTH), counted(metrics.CONNECTION_FAILURES, "OWN")
     assert not send(app(shop, sinks), run_id)
     assert Counter(states(shop.store, run_id).values()) == {"sent": 60}
     assert all(row["attempts"] == 1 for row in rows(shop.store, run_id).values())
     books_agree(shop, run_id, sinks)
-    own = next(health for health in relays.list_health() if health.setting == "MAILSHOT_RELAY_OWN")
-    assert (own.condition, own.accepted, own.failures > 0) == (RelayCondition.down, 0, True)
+    assert len(sinks["ses"].entries()) == 60
+    failing = [setting for (setting, _), record in relays._records.items() if record.failures]
+    assert failing == ["MAILSHOT_RELAY_OWN"]
+    assert counted(metrics.CONNECTION_FAILURES, "OWN") > failures
 
 
 def test_a_relay_that_refuses_senders_with_421_passes_its_mails_on(shop: Shop, run: Run) -> None:
@@ -223,12 +236,12 @@ def test_a_relay_that_refuses_senders_with_421_passes_its_mails_on(shop: Shop, r
 def test_421_at_the_dot_defers_the_mail_and_slows_the_relay_down(shop: Shop, run: Run) -> None:
     shop.add([project.person("slow", "421-dot-slow@mail.example")])
     sinks = {"own": run("--delay", "0.02"), "ses": run("--delay", "0.02")}
-    run_id = launch(shop, BOTH)
+    run_id, before = launch(shop, BOTH), objections()
     send(app(shop, sinks), run_id)
     assert Counter(states(shop.store, run_id).values()) == {"sent": 60, "deferred": 1}
     row = rows(shop.store, run_id)[shop.customers[-1]]
     assert row["relay"] is None, "the server has refused it, so any relay may have it"
-    assert sum(health.objections for health in relays.list_health()) == 1
+    assert objections() - before == 1
     books_agree(shop, run_id, sinks)
 
 
@@ -326,7 +339,7 @@ def test_places_are_shared_out_by_weight_within_each_limit() -> None:
 
 def test_a_relay_that_failed_is_tried_by_one_connection_first() -> None:
     one, other = relay("a"), relay("b", spare=True)
-    one.record.fail("no answer", time.monotonic())
+    one.record.fail(time.monotonic())
     assert targets(one, other) == [0, 20]
     one.record.down_until = 0.0
     assert targets(one, other) == [1, 19]
@@ -337,8 +350,8 @@ def test_a_relay_that_failed_is_tried_by_one_connection_first() -> None:
 def test_objections_halve_the_connections_and_acceptances_add_one_back() -> None:
     one = relay("a")
     one.record.add(batches=1, places=16)
-    one.record.slow_down("421 4.7.0 slower", time.monotonic())
-    one.record.slow_down("421 4.7.0 slower", time.monotonic())
+    one.record.slow_down(time.monotonic())
+    one.record.slow_down(time.monotonic())
     assert one.record.most == 8, "several objections at once count as one"
     assert one.record.room(20, True, 16, time.monotonic()) == 0
     one.record.paused_until = 0.0
@@ -372,3 +385,11 @@ def test_batches_of_one_process_share_the_connections_of_a_relay() -> None:
         return result
 
     assert asyncio.run(share()) == [10, 0, 5, 5]
+
+
+def test_relays_that_are_down_or_paused_are_counted() -> None:
+    one, other = relay("a"), relay("b")
+    assert relays.count_unusable() == 0
+    one.record.fail(time.monotonic() + 1000)
+    other.record.slow_down(time.monotonic() + 1000)
+    assert relays.count_unusable() == 2

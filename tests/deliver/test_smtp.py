@@ -32,7 +32,7 @@ def sink(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
 
 @pytest.fixture(autouse=True)
 def _forget() -> None:
-    pipelining.forget()
+    pipelining._known.clear()
 
 
 def server(running: Sink, starttls: str = "auto") -> Server:

@@ -128,7 +128,7 @@ def test_a_standby_shows_no_clock_until_it_is_one(
     postgres_store: Store, tmp_path: Path, started: list[subprocess.Popen[str]]
 ) -> None:
     shop = Shop.open(postgres_store, tmp_path / "shop", 7)
-    shop.launch()  # and nobody sends it
+    shop.launch()  # no worker is running, so it waits
     places = [scraping.free_ports(8)]
     places.append(places[0] + 4)
     lag, due = ("mailshot_clock_lag_seconds",), ("mailshot_due_mails",)

@@ -9,7 +9,7 @@ from pathlib import Path
 from mailshot import metrics, states
 from mailshot.metrics.instruments import Counter, Gauge, Histogram
 
-UNITS = ("_seconds", "_mails", "_writes", "_connections", "_failures", "_faults", "_requests", "_events")
+UNITS = ("_seconds", "_mails", "_writes", "_connections", "_failures", "_faults", "_requests", "_events", "_relays")
 OPERATING = Path(__file__).parents[2] / "docs" / "operating.md"
 
 

@@ -83,7 +83,7 @@ class Proxy:
                 self.replies_to_lose -= 1
                 cut.set()
             elif not to_server and cut.is_set():
-                # The server has answered, so what was asked is done; the client never hears of it.
+                # The server has done the work and answered; the answer is dropped.
                 self.replies_lost += 1
                 raise ConnectionResetError
             delay = self.latency + (len(piece) / self.bandwidth if self.bandwidth else 0.0)

@@ -74,9 +74,12 @@ def is_true(clause: Any) -> Clause:
     return never_null
 
 
-def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the column in a form for which SQLite uses no index (`+column`). PostgreSQL chooses by its own costs."""
-    return Unindexed(column)
+def unindexed(column: ColumnElement[Any], everywhere: bool = False) -> ColumnElement[Any]:
+    """Return the column in a form for which SQLite uses no index (`+column`).
+
+    PostgreSQL chooses by its own costs, unless it is to use none `everywhere`: then the column must be a number.
+    """
+    return UnindexedEverywhere(column) if everywhere else Unindexed(column)
 
 
 class Unindexed(FunctionElement[Any]):
@@ -97,6 +100,17 @@ def _unindexed_sqlite(element: Any, compiler: Any, **options: Any) -> str:
 @compiles(Unindexed, "postgresql")
 def _unindexed_postgresql(element: Any, compiler: Any, **options: Any) -> str:
     return str(compiler.process(element.clauses.clauses[0], **options))
+
+
+class UnindexedEverywhere(Unindexed):
+    """A number without its indexes, on both databases."""
+
+    inherit_cache = True
+
+
+@compiles(UnindexedEverywhere, "postgresql")
+def _unindexed_everywhere_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    return f"({compiler.process(element.clauses.clauses[0], **options)} + 0)"
 
 
 def in_list(column: ColumnElement[Any], values: Iterable[Value | int]) -> Clause:

@@ -16,7 +16,7 @@ REFUSALS = (
     "554-dot",
 )  # fmt: skip
 GREYLIST = "greylist-rcpt-2x"
-#: The server has the message, or nobody knows.
+#: The server has the message, or its state is unknown.
 LEFT_OPEN = ("fin-dot", "rst-dot", "fin-after-accept", "rst-after-accept")
 #: The client may have sent the dot before it learns that the server has left: then it cannot know more.
 MAY_BE_LEFT_OPEN = ("fin-body", "rst-body")

@@ -6,7 +6,8 @@ import resource
 import signal
 import time
 
-from tests.torture import failpoints, locks
+from mailshot import failpoints
+from tests.torture import locks
 from tests.torture.cell import Cell
 from tests.torture.setup import CONNECTIONS, Setup
 from tests.torture.trial import Trial
@@ -170,7 +171,6 @@ CELLS = (
         "workers that die at each of twelve named points",
         kill_at_points,
         Setup(workers=0, faults=1.2, patience=2.0),
-        unsupported=failpoints.unsupported,
     ),
     Cell(
         "F2",
